@@ -1,0 +1,3 @@
+/** A JSON value as parsed: what codex-router carries through without interpreting it. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+export type JsonObject = { readonly [key: string]: Json };

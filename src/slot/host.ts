@@ -1,0 +1,75 @@
+import type { Pins } from './pins.js';
+import type { Slot } from './slot.js';
+
+/** Something true about a host that a person should hear; `code` is stable for programs. */
+export interface HostNote {
+  readonly code: string;
+  readonly text: string;
+}
+
+/** When a switch is seen by the host's turns (DESIGN, step 14). */
+export type Effective = 'now' | 'after-next-turn' | 'after-reload' | 'no-gateway';
+
+export interface ReloadOutcome {
+  readonly effective: Effective;
+  /** True only when the gateway itself reported the new slot after re-reading. */
+  readonly proved: boolean;
+  /** What to do when `effective` is not `now`; null when nothing is needed. */
+  readonly advice: string | null;
+  readonly notes: readonly HostNote[];
+}
+
+export interface HostSummary {
+  /** The state directory, symlinks resolved. */
+  readonly stateDir: string;
+  readonly layout: string;
+  /** The installed release, and where it was read; null when no package was found. */
+  readonly release: { readonly version: string; readonly source: string } | null;
+  /** The provider id of this release (`openai-codex` through 2026.5.28). */
+  readonly provider: string;
+  readonly notes: readonly HostNote[];
+}
+
+/** Which slots a switch for one agent writes, because this release ties them together. */
+export interface SlotGroup {
+  /** The agent the person means. */
+  readonly agent: string;
+  /** The slot that decides; read and checked in first. */
+  readonly main: Slot;
+  /** Slots that hold, or would be overwritten by, a copy of the main one; swapped together with it. */
+  readonly copies: readonly Slot[];
+  /** Agents whose turns run on this group's identity. */
+  readonly follows: readonly string[];
+  readonly notes: readonly HostNote[];
+}
+
+/** An OpenClaw state directory of one layout. `src/openclaw` makes it; the router sees only this port. */
+export interface Host {
+  readonly summary: HostSummary;
+
+  /** Agent ids, `main` first, then those configured or found on disk. */
+  readonly agents: readonly string[];
+  /** The agent a new chat lands on (config `agents.list[].default`, else the first, else `main`). */
+  readonly defaultAgent: string;
+
+  /** @throws AGENT_NOT_FOUND, HOST_UNTRUSTED_WITH_GRANT when this release cannot keep that agent apart. */
+  slotsFor(agent: string): Promise<SlotGroup>;
+
+  /** Every slot of every agent, for custody; a read-through agent has none of its own. */
+  allSlots(): Promise<readonly Slot[]>;
+
+  pinsOf(agent: string): Pins;
+
+  /**
+   * Refuses what this release would do to a grant, before anything is written.
+   * @param expiresAt ms epoch of the grant that would go in.
+   * @throws HOST_UNTRUSTED_WITH_GRANT with the remedy as hint.
+   */
+  admit(expiresAt: number, now: number): Promise<void>;
+
+  /**
+   * Makes a running gateway re-read the slot and proves it; `no-gateway` when none answers. Never fatal, never restarts
+   * anything, bounded to a few seconds.
+   */
+  reload(slot: Slot, expiresAt: number): Promise<ReloadOutcome>;
+}

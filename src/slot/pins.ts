@@ -1,0 +1,41 @@
+/** The fields of a host's session entry that the pin and the companion rule look at; everything else stays in the store. */
+export interface SessionEntry {
+  readonly key: string;
+  /** ms epoch; 0 when the entry does not say. */
+  readonly updatedAt: number;
+  /** OpenClaw's `authProfileOverride`; null when the session is not pinned. */
+  readonly pinnedTo: string | null;
+  readonly pinSource: string | null;
+  readonly channel: string | null;
+  /** `origin.from`: the sender, on a slash entry. */
+  readonly from: string | null;
+  readonly to: string | null;
+  readonly accountId: string | null;
+  readonly spawnedBy: string | null;
+}
+
+export type PinResult = 'set' | 'already' | 'gone' | 'pending';
+
+export interface PinOutcome {
+  readonly key: string;
+  readonly was: string | null;
+  readonly is: string | null;
+  readonly result: PinResult;
+}
+
+/** The session store of one agent. Every host layout implements this port. */
+export interface Pins {
+  readonly agent: string;
+
+  /**
+   * All entries, unsorted. A store that does not exist reads as empty.
+   * @throws HOST_UNREADABLE when the store cannot be understood.
+   */
+  read(): Promise<readonly SessionEntry[]>;
+
+  /**
+   * Points each existing entry at `profileId` (null: takes the pin off), as a person's own choice, touching nothing else;
+   * re-reads to prove it. An entry that vanished is `gone`, one that already was so is `already`; none is ever created.
+   */
+  set(keys: readonly string[], profileId: string | null): Promise<readonly PinOutcome[]>;
+}

@@ -1,0 +1,67 @@
+import type { Holding } from '../holding.js';
+
+/** What sits in a slot. `foreign` is something `use` must not overwrite: an API key, a SecretRef, a sealed side file. */
+export type Occupant =
+  | { readonly kind: 'absent' }
+  | ({ readonly kind: 'login' } & Holding)
+  | { readonly kind: 'foreign'; readonly what: string };
+
+/** Another login of the same provider in the same store: one that a native multi-profile setup left there. */
+export type Neighbour = { readonly profileId: string } & (
+  | ({ readonly kind: 'login' } & Holding)
+  | { readonly kind: 'foreign'; readonly what: string }
+);
+
+/** Opaque; equal exactly when the slot's entry and its neighbours are byte for byte what was read. Never persisted. */
+export type Revision = string & { readonly revision: unique symbol };
+
+export interface SlotReading {
+  readonly revision: Revision;
+  readonly occupant: Occupant;
+  readonly neighbours: readonly Neighbour[];
+  /** Whether unpinned and later sessions land on the slot: the stored order names it alone, and lastGood names it. */
+  readonly selectable: boolean;
+}
+
+/** Where a slot is, in words a person and a program can use. */
+export interface SlotAddress {
+  /** Stable id of this slot on this machine: `<real state dir>#<agent>#<profileId>`. */
+  readonly id: string;
+  readonly layout: string;
+  readonly agent: string;
+  readonly profileId: string;
+}
+
+export interface SlotChange {
+  /** The reading this change was decided on; SLOT_CHANGED if the slot differs when the host's locks are held. */
+  readonly expect: Revision;
+  /** The login to put in; `null` clears the slot, `'keep'` leaves the entry and mends only what makes it selectable. */
+  readonly put: Holding | null | 'keep';
+  /** Neighbours taken out in the same write (their grant was moved into the slot or into the repo). */
+  readonly takeOut: readonly string[];
+}
+
+/**
+ * The one place in a host where the active identity lives. Every host layout implements this port; test/contract runs
+ * the same promises on each.
+ */
+export interface Slot {
+  readonly address: SlotAddress;
+
+  /**
+   * Reads without a lock; a torn read is retried for a bounded time.
+   * A store that does not exist reads as `absent` with no neighbours.
+   * @throws SLOT_UNREADABLE when the store or the entry cannot be understood (never treated as empty).
+   * @throws IDENTITY_UNREADABLE, IDENTITY_MISMATCH when the entry's own tokens do not tell whose it is.
+   */
+  read(): Promise<SlotReading>;
+
+  /**
+   * Under the host's own locks: re-reads, compares the revision, writes atomically, carries every unknown field outside
+   * the entry, reads back and returns what is there now.
+   * @throws SLOT_CHANGED nothing was written; read again and decide again.
+   * @throws HOST_BUSY a live process holds the host's lock past the bounded wait.
+   * @throws HOST_UNREADABLE, IO on a read-only or full disk; the old store is intact.
+   */
+  replace(change: SlotChange): Promise<SlotReading>;
+}
