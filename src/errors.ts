@@ -8,12 +8,13 @@ export const EXIT = {
   outside: 5,
   refused: 6,
   busy: 75,
+  /** 128 + SIGINT, as shells expect of a command that Ctrl-C ended. */
+  interrupted: 130,
 } as const;
 
 /** Every error code and the exit status it ends the process with. A code that is not here does not compile. */
 export const EXIT_OF = {
   BUG: EXIT.bug,
-  INTERRUPTED: EXIT.bug,
 
   USAGE: EXIT.usage,
   CHOICE_NEEDED: EXIT.usage,
@@ -55,6 +56,7 @@ export const EXIT_OF = {
   IDENTITY_UNREADABLE: EXIT.refused,
   IDENTITY_MISMATCH: EXIT.refused,
   IDENTITY_UNEXPECTED: EXIT.refused,
+  ISSUER_FOREIGN: EXIT.refused,
   IDENTITY_IN_USE: EXIT.refused,
   GRANT_NOT_NEWER: EXIT.refused,
   SLOT_FOREIGN: EXIT.refused,
@@ -64,6 +66,8 @@ export const EXIT_OF = {
   BUSY: EXIT.busy,
   SLOT_CHANGED: EXIT.busy,
   HOST_BUSY: EXIT.busy,
+
+  INTERRUPTED: EXIT.interrupted,
 } as const;
 
 export type ErrorCode = keyof typeof EXIT_OF;

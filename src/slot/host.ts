@@ -70,6 +70,7 @@ export interface Host {
   /**
    * Makes a running gateway re-read the slot and proves it; `no-gateway` when none answers. Never fatal, never restarts
    * anything, bounded to a few seconds.
+   * @param expiresAt ms epoch the gateway must report for the slot as proof; null for a cleared slot (nothing to prove).
    */
-  reload(slot: Slot, expiresAt: number): Promise<ReloadOutcome>;
+  reload(slot: Slot, expiresAt: number | null): Promise<ReloadOutcome>;
 }

@@ -1,0 +1,51 @@
+import { list } from '../../router/list.js';
+import { showText } from '../../text.js';
+import type { Cli } from '../cli.js';
+import { compose } from '../compose.js';
+import { DONE, type ListDocument, personIn, personOf, slotOf } from '../documents.js';
+import type { HostOptions } from '../options.js';
+import { peopleTable, phrase } from '../people.js';
+
+export interface ListOptions extends HostOptions {
+  readonly agent?: string;
+}
+
+/** `codex-router list`: reads the index and the slot; never opens the vault. */
+export async function runList(cli: Cli, options: ListOptions): Promise<void> {
+  const parts = compose(cli, options);
+  const { identities, slot, occupant, notes } = await list(parts.repo, parts.host, options.agent ?? null);
+  const entries = identities.map(({ entry }) => entry);
+  const document: ListDocument = {
+    ...DONE,
+    identities: identities.map(({ entry, active }) => ({
+      ...personOf(entry),
+      workspace: entry.identity.workspace,
+      active,
+      verified: entry.verified,
+      sharedWith: entry.sharedWith,
+      expiresAt: entry.expiresAt,
+    })),
+    slot: slot === null ? null : slotOf(slot),
+    occupant: occupant === null ? null : personIn(occupant, entries),
+    notes: [...notes],
+  };
+  cli.print(document, () => text(document));
+  if (!cli.json) for (const note of notes) cli.say(`note: ${showText(note.text, 300)}`);
+}
+
+function text({ identities, slot, occupant }: ListDocument): string {
+  if (identities.length === 0) {
+    return 'no identity is stored yet: log in with codex login --device-auth, then codex-router import';
+  }
+  const rows = identities.map((row) => ({ ...row, marker: row.active ? '*' : '' }));
+  const lines = peopleTable(rows);
+  const shared = identities.filter(({ sharedWith }) => sharedWith !== null);
+  for (const person of shared) lines.push(`shared with Codex: ${phrase(person)}`);
+  if (slot !== null) {
+    const where = `${slot.profileId} of OpenClaw's agent ${showText(slot.agent)}`;
+    if (identities.some(({ active }) => active)) lines.push(`* active in ${where}`);
+    else if (occupant !== null) lines.push(`active in ${where}: ${phrase(occupant)}, not stored here`);
+    else lines.push(`none is active in ${where}`);
+  }
+  return lines.join('\n');
+}

@@ -1,0 +1,151 @@
+import { RouterError } from '../../errors.js';
+import { identityKey } from '../../identity.js';
+import { withRouterLock } from '../../os/lock.js';
+import { repoFiles } from '../../repo/files.js';
+import { chooseKey } from '../../repo/first-run.js';
+import { KEY_KIND_NAME, type KeyKind, parseKeyKind } from '../../repo/key-kind.js';
+import type { MendableRepo } from '../../repo/opened.js';
+import { openedRepo } from '../../repo/opened.js';
+import { openOrInit, refuseOrphans } from '../../repo/opening.js';
+import type { Choice } from '../../repo/store.js';
+import { initVault, type NewKey, type VaultDeps } from '../../repo/vault.js';
+import { addKey, type KeyChange, rekeyVault } from '../../repo/vault-keys.js';
+import { keyStatus, type VaultStatus, vaultStatus } from '../../repo/vault-status.js';
+
+/** What the vault commands need of the command line. */
+export interface VaultCli {
+  /** `firstRun` is left out: these commands decide themselves. */
+  readonly repoDeps: VaultDeps;
+  readonly ask: (question: string, choices: readonly Choice[]) => Promise<string>;
+  /** With `--json` prints `document`, else `text()`. */
+  readonly print: (document: object, text: () => string) => void;
+}
+
+export interface StatusOptions {
+  /** Opens the vault, mends what a crash left and opens every record. */
+  readonly check?: boolean | undefined;
+}
+
+export interface InitOptions {
+  /** `--key`; else CODEX_ROUTER_KEY, else the keychain or a question. */
+  readonly key?: string | undefined;
+  /** `--key-file`: where the new key file goes. */
+  readonly keyFile?: string | undefined;
+}
+
+export interface RekeyOptions {
+  readonly to: string;
+  /** `--with`: the kind of key to open the vault with now. */
+  readonly with?: string | undefined;
+  readonly keyFile?: string | undefined;
+}
+
+export type AddKeyOptions = Pick<RekeyOptions, 'with' | 'keyFile'>;
+
+/** `vault status`: never opens the vault, unless asked to check it. @throws RECORD_DAMAGED with `--check` */
+export async function runVaultStatus(cli: VaultCli, options: StatusOptions): Promise<void> {
+  const check = options.check === true ? await checkVault(cli.repoDeps) : null;
+  const status = await vaultStatus(cli.repoDeps);
+  cli.print({ schemaVersion: 1, ok: true, vault: status, check }, () => statusText(status, check));
+}
+
+/** `vault init`: @throws VAULT_EXISTS, VAULT_DAMAGED, KEY_CHOICE_NEEDED, and what the key source throws. */
+export async function runVaultInit(cli: VaultCli, options: InitOptions): Promise<void> {
+  const deps = cli.repoDeps;
+  const asked = options.key === undefined ? null : parseKeyKind(options.key, '--key');
+  if (!(await vaultStatus(deps)).exists) await refuseOrphans(deps);
+  else throw existing(deps);
+  const kind = await chooseKey(deps, { key: asked, ask: cli.ask });
+  await initVault(deps, { kind, keyFile: options.keyFile ?? null });
+  const status = await vaultStatus(deps);
+  cli.print(
+    { schemaVersion: 1, ok: true, vault: status },
+    () => `made a vault in ${status.folder}\n${keysText(status)}`,
+  );
+}
+
+/** `vault rekey --to <kind> [--with <kind>]` */
+export async function runVaultRekey(cli: VaultCli, options: RekeyOptions): Promise<void> {
+  const choice = newKey(options.to, '--to', options.keyFile);
+  printChange(cli, await rekeyVault(cli.repoDeps, choice, withKind(options.with)));
+}
+
+/** `vault add-key <kind> [--with <kind>]` */
+export async function runVaultAddKey(cli: VaultCli, kind: string, options: AddKeyOptions): Promise<void> {
+  const choice = newKey(kind, 'the kind of key', options.keyFile);
+  printChange(cli, await addKey(cli.repoDeps, choice, withKind(options.with)));
+}
+
+interface VaultCheck {
+  readonly opened: true;
+  readonly records: number;
+  readonly rebuilt: number;
+  readonly removed: number;
+}
+
+async function checkVault(deps: VaultDeps): Promise<VaultCheck> {
+  const vault = await openOrInit({ ...deps, firstRun: null });
+  const repo: MendableRepo = openedRepo({ files: repoFiles(deps.folders.data), vault, now: deps.now });
+  const mending = await withRouterLock(deps.folders.data, () => repo.mend());
+  const entries = await repo.list();
+  const bad: string[] = mending.unreadable.map((name) => `records/${name} cannot be opened`);
+  for (const { identity } of entries) {
+    await repo.load(identityKey(identity)).catch((error: unknown) => {
+      bad.push(error instanceof RouterError ? error.message : String(error));
+    });
+  }
+  if (bad.length > 0) {
+    throw new RouterError(
+      'RECORD_DAMAGED',
+      `${bad.length} sealed record(s) cannot be used: ${bad.join('; ')}`,
+      {
+        hint: 'put them back from a backup, or log those accounts in again and codex-router import',
+      },
+    );
+  }
+  return { opened: true, records: entries.length, rebuilt: mending.rebuilt, removed: mending.removed };
+}
+
+function printChange(cli: VaultCli, change: KeyChange): void {
+  const keys = change.unlockers.map(keyStatus);
+  const replaced = change.replaced.map((old) => keyStatus(old, 1).kind);
+  cli.print({ schemaVersion: 1, ok: true, added: change.added.kind, replaced, keys }, () => {
+    const lines = [`the vault now opens with ${KEY_KIND_NAME[change.added.kind]}`];
+    if (replaced.length > 0) lines.push(`no longer with: ${replaced.join(', ')}`);
+    return [...lines, ...keys.map(keyLine)].join('\n');
+  });
+}
+
+function newKey(kind: string, from: string, keyFile: string | undefined): NewKey {
+  return { kind: parseKeyKind(kind, from), keyFile: keyFile ?? null };
+}
+
+function withKind(kind: string | undefined): KeyKind | null {
+  return kind === undefined ? null : parseKeyKind(kind, '--with');
+}
+
+function existing(deps: VaultDeps): RouterError {
+  return new RouterError('VAULT_EXISTS', `there is a vault already in ${deps.folders.data}`, {
+    hint: 'codex-router vault rekey --to <kind> changes its key',
+  });
+}
+
+function statusText(status: VaultStatus, check: VaultCheck | null): string {
+  if (!status.exists) return `no vault yet in ${status.folder}; codex-router import makes one`;
+  const lines = [
+    `vault in ${status.folder} (format ${status.formatVersion}), ${status.identities} identities`,
+    keysText(status),
+    ...status.warnings.map((warning) => `warning: ${warning}`),
+  ];
+  if (check !== null) lines.push(`checked: it opens, and all ${check.records} records do`);
+  return lines.join('\n');
+}
+
+function keysText(status: VaultStatus): string {
+  return status.keys.map(keyLine).join('\n');
+}
+
+function keyLine(key: { kind: KeyKind; primary: boolean; path: string | null }): string {
+  const where = key.path === null ? '' : `: ${key.path}`;
+  return `key: ${KEY_KIND_NAME[key.kind]}${where}${key.primary ? '' : ' (further key)'}`;
+}

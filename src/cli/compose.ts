@@ -1,0 +1,125 @@
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type RouterFolders, routerFolders } from '../os/folders.js';
+import { type Journal, journalIn } from '../repo/journal.js';
+import { parseKeyKind } from '../repo/key-kind.js';
+import { openKeychain } from '../repo/keychain.js';
+import type { OpenRepo, Repo } from '../repo/repo.js';
+import { openRepoAt, type RepoDeps } from '../repo/store.js';
+import type { OutsideHolder } from '../router/custody.js';
+import type { LoginSource } from '../router/import-source.js';
+import type { Host } from '../slot/host.js';
+import type { Cli } from './cli.js';
+import type { HostOptions, KeyOptions } from './options.js';
+
+/** The parts of one command, made when first asked for. This is the only file that knows OpenClaw and Codex. */
+export interface Parts {
+  readonly folders: RouterFolders;
+  readonly repo: Repo;
+  /** What the vault's own commands work on. */
+  readonly repoDeps: RepoDeps;
+  readonly journal: Journal;
+  /** Starts to open the vault; call it early, it may have to wait for a keychain. */
+  openRepo(): Promise<OpenRepo>;
+  host(): Promise<Host>;
+  /** Our own lock; BUSY after a bounded wait. */
+  withLock<T>(work: () => Promise<T>): Promise<T>;
+  /** Holders of a grant outside OpenClaw. */
+  readonly outside: readonly OutsideHolder[];
+  logins(): Promise<LoginSource>;
+}
+
+/** @param creates whether the command stores something and so may make the vault on a first run. */
+export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = false): Parts {
+  const { env, platform } = cli;
+  const folders = routerFolders(env, platform);
+  const repoDeps = repoDepsOf(cli, folders, options, creates);
+  const repo = openRepoAt(repoDeps);
+  const uid = process.geteuid?.() ?? null;
+  let host: Promise<Host> | null = null;
+  const logins = async () => {
+    const { codexLogins } = await import('../codex/logins.js');
+    return codexLogins({ env, platform, uid });
+  };
+  return {
+    folders,
+    repo,
+    repoDeps,
+    journal: journalIn(folders.data),
+    openRepo: () => {
+      const opening = repo.open();
+      // The command awaits it later, or fails for another reason first.
+      opening.catch(() => undefined);
+      return opening;
+    },
+    host: () => {
+      host ??= findHost(cli, options, uid);
+      return host;
+    },
+    withLock: async (work) => (await import('../os/lock.js')).withRouterLock(folders.data, work),
+    outside: [codexHolder(logins)],
+    logins,
+  };
+}
+
+async function findHost(
+  cli: Cli,
+  { stateDir, profile, slot }: HostOptions,
+  uid: number | null,
+): Promise<Host> {
+  const { locateHost } = await import('../openclaw/locate.js');
+  return locateHost({
+    env: cli.env,
+    platform: cli.platform,
+    uid,
+    now: cli.now,
+    options: {
+      ...(stateDir !== undefined && { stateDir }),
+      ...(profile !== undefined && { profile }),
+      ...(slot !== undefined && { slot }),
+    },
+    reload: async (target, routed, expiresAt) =>
+      (await import('../openclaw/reload.js')).reloadSlot(target, routed, expiresAt, cli.now),
+  });
+}
+
+/** The Codex CLI's own home: absent is nobody, and a home that the environment names wrongly is not this command's matter. */
+function codexHolder(logins: () => Promise<LoginSource>): OutsideHolder {
+  return {
+    name: 'the Codex CLI',
+    remedy: 'codex-router import --take moves the login out of the Codex home',
+    read: async () => (await (await logins()).home()).read(),
+  };
+}
+
+function repoDepsOf(
+  cli: Cli,
+  folders: RouterFolders,
+  { key, keyFile }: KeyOptions,
+  creates: boolean,
+): RepoDeps {
+  const { env, platform, terminal, now } = cli;
+  const keychain = openKeychain({
+    childPath: fileURLToPath(new URL('./keychain-child.js', import.meta.url)),
+    execPath: process.execPath,
+    env,
+    platform,
+    isTerminal: terminal.canAsk,
+  });
+  return {
+    folders,
+    env,
+    keychain,
+    isTerminal: terminal.canAsk,
+    askSecret: (question) => terminal.askSecret(question),
+    say: (line) => cli.say(line),
+    keyFile: keyFile === undefined ? null : resolve(keyFile),
+    now,
+    firstRun: creates
+      ? {
+          key: key === undefined ? null : parseKeyKind(key, '--key'),
+          ask: (question, choices) => terminal.ask(question, choices),
+        }
+      : null,
+  };
+}

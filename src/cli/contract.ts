@@ -1,0 +1,134 @@
+import * as z from 'zod';
+
+/**
+ * The documents that `--json` prints: the promise to programs. docs/schemas is made from these, and every document a test
+ * sees is validated against it. Loaded by tests and by the schema generator only: the commands take the types.
+ */
+const accountId = z.string().describe('the workspace: the claim chatgpt_account_id');
+const userId = z.string().describe('the seat: the claim chatgpt_user_id');
+const milliseconds = z.int().describe('ms since 1970');
+
+const person = z.strictObject({
+  accountId,
+  userId,
+  alias: z.string().nullable(),
+  email: z.string().nullable(),
+  plan: z.string().nullable(),
+});
+const note = z.strictObject({ code: z.string(), text: z.string() });
+const slot = z.strictObject({ layout: z.string(), agent: z.string(), profileId: z.string() });
+const pin = z.strictObject({
+  key: z.string(),
+  was: z.string().nullable(),
+  is: z.string().nullable(),
+  result: z.enum(['set', 'already', 'gone', 'pending']),
+});
+const effective = z.enum(['now', 'after-next-turn', 'after-reload', 'no-gateway']);
+const done = { schemaVersion: z.literal(1), ok: z.literal(true) };
+const listed = person.extend({
+  workspace: z.string().nullable(),
+  active: z.boolean().nullable().describe('null when the slot could not be read'),
+  verified: z.boolean().describe('false until a server accepted a call with these tokens'),
+  sharedWith: z.enum(['codex']).nullable().describe('who else was knowingly left with this login'),
+  expiresAt: milliseconds,
+});
+
+export const ErrorDocument = z.strictObject({
+  schemaVersion: z.literal(1),
+  ok: z.literal(false),
+  error: z.strictObject({
+    code: z.string(),
+    message: z.string(),
+    hint: z.string().nullable(),
+    candidates: z.array(person).optional(),
+  }),
+});
+
+export const UseDocument = z.strictObject({
+  ...done,
+  result: z.enum(['switched', 'already-active', 'planned']),
+  from: person.nullable(),
+  to: person,
+  slot,
+  session: z.strictObject({ key: z.string().nullable(), why: z.string() }),
+  pins: z.array(pin),
+  affects: z.strictObject({ agents: z.array(z.string()), sessions: z.array(z.string()) }),
+  checkedIn: z.array(
+    z.strictObject({ accountId, userId, result: z.enum(['taken-home', 'imported', 'repo-newer']) }),
+  ),
+  effective: effective.nullable().describe('null for a plan'),
+  proved: z.boolean(),
+  advice: z.string().nullable(),
+  notes: z.array(note),
+});
+
+export const ListDocument = z.strictObject({
+  ...done,
+  identities: z.array(listed),
+  slot: slot.nullable(),
+  occupant: person.nullable().describe('who is in the slot, stored here or not'),
+  notes: z.array(note),
+});
+
+export const StatusDocument = z.strictObject({
+  ...done,
+  identities: z.int(),
+  host: z
+    .strictObject({
+      stateDir: z.string(),
+      layout: z.string(),
+      release: z.strictObject({ version: z.string(), source: z.string() }).nullable(),
+      provider: z.string(),
+    })
+    .nullable(),
+  slots: z.array(
+    slot.extend({
+      occupant: person.nullable(),
+      stored: z.boolean(),
+      selectable: z.boolean(),
+      problem: z.string().nullable(),
+    }),
+  ),
+  session: z
+    .strictObject({ key: z.string().nullable(), why: z.string(), pinnedTo: z.string().nullable() })
+    .nullable(),
+  interrupted: z.strictObject({ at: milliseconds, step: z.enum(['begun', 'swapped']) }).nullable(),
+  vault: z.strictObject({
+    exists: z.boolean(),
+    keySources: z.array(z.string()),
+    warnings: z.array(z.string()),
+  }),
+  notes: z.array(note),
+});
+
+export const AliasDocument = z.strictObject({
+  ...done,
+  result: z.enum(['set', 'removed']),
+  identity: person,
+});
+
+export const RemoveDocument = z.strictObject({
+  ...done,
+  result: z.enum(['removed', 'planned']),
+  identity: person,
+  clearedSlots: z.array(slot),
+  unpinned: z.array(z.string()),
+  next: z.array(z.string()).describe('the profile ids OpenClaw has left for its turns'),
+  notes: z.array(note),
+});
+
+export const ImportDocument = z.strictObject({
+  ...done,
+  result: z.enum(['imported', 'unchanged']),
+  imported: z.array(
+    z.strictObject({
+      identity: person,
+      result: z.enum(['added', 'updated', 'unchanged', 'replaced']),
+      source: z.enum(['codex', 'file', 'openclaw', 'slot']),
+      shared: z.enum(['codex']).nullable(),
+      verified: z.boolean(),
+    }),
+  ),
+  skipped: z.array(z.strictObject({ from: z.string(), reason: z.string() })),
+  notes: z.array(note),
+});

@@ -1,0 +1,36 @@
+import type * as z from 'zod';
+import type { ErrorCandidate } from '../errors.js';
+import type { Identity } from '../identity.js';
+import type { IndexEntry } from '../repo/repo.js';
+import type { SlotAddress } from '../slot/slot.js';
+import type * as contract from './contract.js';
+
+export type ErrorDocument = z.infer<typeof contract.ErrorDocument>;
+export type UseDocument = z.infer<typeof contract.UseDocument>;
+export type ListDocument = z.infer<typeof contract.ListDocument>;
+export type StatusDocument = z.infer<typeof contract.StatusDocument>;
+export type AliasDocument = z.infer<typeof contract.AliasDocument>;
+export type RemoveDocument = z.infer<typeof contract.RemoveDocument>;
+export type ImportDocument = z.infer<typeof contract.ImportDocument>;
+
+/** What every successful document begins with. */
+export const DONE = { schemaVersion: 1, ok: true } as const;
+
+/** A stored identity as documents show it. */
+export function personOf(entry: IndexEntry): ErrorCandidate {
+  const { accountId, userId, email, plan } = entry.identity;
+  return { accountId, userId, alias: entry.alias, email, plan };
+}
+
+/** Somebody found in a slot: with an alias where they are stored here. */
+export function personIn(identity: Identity, entries: readonly IndexEntry[]): ErrorCandidate {
+  const { accountId, userId, email, plan } = identity;
+  const entry = entries.find(
+    (candidate) => candidate.identity.accountId === accountId && candidate.identity.userId === userId,
+  );
+  return { accountId, userId, alias: entry?.alias ?? null, email, plan };
+}
+
+export function slotOf({ layout, agent, profileId }: SlotAddress): UseDocument['slot'] {
+  return { layout, agent, profileId };
+}

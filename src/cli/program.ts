@@ -1,0 +1,215 @@
+import { Command, Option } from '@commander-js/extra-typings';
+import type { Cli } from './cli.js';
+
+const KEY_SOURCES = ['keychain', 'file', 'passphrase', 'credential'] as const;
+
+/** The whole command line. Each action loads its command when it runs, so that help costs nothing. */
+export function programOf(cli: Cli, version: string) {
+  const program = new Command('codex-router')
+    .description(
+      'Keeps your own ChatGPT/Codex logins encrypted and puts one of them into the active slot of OpenClaw.\n' +
+        'One login at a time, yours only: no pooling, no sharing, no evading of limits.',
+    )
+    .version(version, '-V, --version', 'print the version')
+    .exitOverride()
+    .configureOutput({ writeErr: () => undefined, writeOut: (text) => cli.terminal.write(text) })
+    .showHelpAfterError(false)
+    .addHelpText(
+      'after',
+      examples(
+        ['codex login --device-auth && codex-router import', 'store a login'],
+        ['codex-router use work', 'route OpenClaw to it'],
+        ['codex-router use -', 'back to the one before'],
+        ['codex-router list --json', 'for programs'],
+      ),
+    );
+
+  program
+    .command('import')
+    .description('store a login: from the Codex CLI, a file, standard input, or OpenClaw')
+    .option('--from <source>', 'a file in the form of auth.json, "-" for standard input, or "openclaw"')
+    .option('--alias <name>', 'a short name of your own for it')
+    .option('--expect <accountId>', 'refuse the login of any other account')
+    .option('--take', 'take the login over: it leaves the Codex home, so that codex login cannot revoke it')
+    .option('--keep', 'leave it in the Codex home too, marked as shared')
+    .option('--replace', 'replace a stored login that may be newer; the old one is kept sealed')
+    .addOption(key())
+    .option('--key-file <path>', 'where the key file lies, with --key file')
+    .option('--state-dir <path>', 'the OpenClaw state directory, with --from openclaw')
+    .option('--profile <name>', "OpenClaw's own --profile")
+    .option('--slot <profileId>', 'the slot, when it is not the default profile')
+    .addOption(json())
+    .addHelpText(
+      'after',
+      examples(
+        ['codex-router import', 'after codex login --device-auth'],
+        ['codex-router import --take --alias work', 'in a script'],
+        ['codex-router import --from openclaw', "OpenClaw's own profiles"],
+      ),
+    )
+    .action(async (options) => {
+      const [{ importLogins }, { importParts }] = await Promise.all([
+        import('./commands/import.js'),
+        import('./adapt.js'),
+      ]);
+      await importLogins(await importParts(cli, options), options);
+    });
+
+  program
+    .command('use')
+    .description('put an identity into the slot and sync the current session')
+    .argument(
+      '[selector]',
+      'accountId, accountId/userId, alias, e-mail, unique prefix, or "-" for the previous one',
+    )
+    .option('--agent <id>', 'the OpenClaw agent whose slot is meant')
+    .option('--session <key>', 'pin this session instead of the current one')
+    .option('--no-session', 'pin no session')
+    .option('--all-sessions', 'pin every session that follows the slot')
+    .option('--dry-run', 'show the full plan and write nothing')
+    .option('--state-dir <path>', 'the OpenClaw state directory')
+    .option('--profile <name>', "OpenClaw's own --profile")
+    .option('--slot <profileId>', 'the slot, when it is not the default profile')
+    .addOption(json())
+    .addHelpText(
+      'after',
+      examples(
+        ['codex-router use', 'choose from a list'],
+        ['codex-router use work --dry-run', 'what would change'],
+        ['codex-router use 11111111 --session agent:main:main', 'pin that chat'],
+      ),
+    )
+    .action(async (selector, options) => (await import('./commands/use.js')).runUse(cli, selector, options));
+
+  program
+    .command('list')
+    .description('the stored identities and which one is active')
+    .option('--agent <id>', 'the OpenClaw agent whose slot is meant')
+    .option('--state-dir <path>', 'the OpenClaw state directory')
+    .option('--profile <name>', "OpenClaw's own --profile")
+    .option('--slot <profileId>', 'the slot, when it is not the default profile')
+    .addOption(json())
+    .addHelpText('after', examples(['codex-router list'], ['codex-router list --json']))
+    .action(async (options) => (await import('./commands/list.js')).runList(cli, options));
+
+  program
+    .command('status')
+    .description('the host found, who is in each slot, the current session, and how the vault is opened')
+    .option('--state-dir <path>', 'the OpenClaw state directory')
+    .option('--profile <name>', "OpenClaw's own --profile")
+    .option('--slot <profileId>', 'the slot, when it is not the default profile')
+    .addOption(json())
+    .addHelpText('after', examples(['codex-router status'], ['codex-router status --json']))
+    .action(async (options) => (await import('./commands/status.js')).runStatus(cli, options));
+
+  program
+    .command('alias')
+    .description('give an identity a short name of your own')
+    .argument('<selector>')
+    .argument('[name]')
+    .option('--remove', 'take the alias off')
+    .addOption(json())
+    .addHelpText(
+      'after',
+      examples(['codex-router alias 11111111 work'], ['codex-router alias work --remove']),
+    )
+    .action(async (selector, name, options) =>
+      (await import('./commands/alias.js')).runAlias(cli, selector, name, options),
+    );
+
+  program
+    .command('remove')
+    .description('forget an identity here; nothing is revoked at the server')
+    .argument('<selector>')
+    .option('--yes', 'do not ask')
+    .option('--from-slot', 'also when it is active: clear the slot, its order and its pins first')
+    .option('--dry-run', 'show what would be removed and write nothing')
+    .option('--state-dir <path>', 'the OpenClaw state directory')
+    .option('--profile <name>', "OpenClaw's own --profile")
+    .option('--slot <profileId>', 'the slot, when it is not the default profile')
+    .addOption(json())
+    .addHelpText(
+      'after',
+      examples(['codex-router remove work'], ['codex-router remove work --from-slot --yes']),
+    )
+    .action(async (selector, options) =>
+      (await import('./commands/remove.js')).runRemove(cli, selector, options),
+    );
+
+  addVault(program.command('vault').description('how the stored logins are sealed'), cli);
+  return program;
+}
+
+function addVault(vault: Command, cli: Cli): void {
+  const load = async (options: { keyFile?: string }) => {
+    const [commands, { vaultCli }] = await Promise.all([import('./commands/vault.js'), import('./adapt.js')]);
+    return { commands, on: vaultCli(cli, options) };
+  };
+  vault
+    .command('status')
+    .description('the key sources of the vault, and whether losing one would lose everything')
+    .option('--check', 'open the vault with each key source that needs no question')
+    .addOption(json())
+    .addHelpText('after', examples(['codex-router vault status']))
+    .action(async (options) => {
+      const { commands, on } = await load({});
+      await commands.runVaultStatus(on, options);
+    });
+  vault
+    .command('init')
+    .description('make the vault; never over an existing one')
+    .addOption(key())
+    .option('--key-file <path>', 'where the key file lies, with --key file')
+    .addOption(json())
+    .addHelpText(
+      'after',
+      examples(['codex-router vault init --key keychain'], ['codex-router vault init --key file']),
+    )
+    .action(async (options) => {
+      const { commands, on } = await load(options);
+      await commands.runVaultInit(on, options);
+    });
+  vault
+    .command('rekey')
+    .description('change the key source; every stored login stays')
+    .addOption(new Option('--to <source>', 'the new key source').choices(KEY_SOURCES).makeOptionMandatory())
+    .addOption(new Option('--with <source>', 'open it with this key source now').choices(KEY_SOURCES))
+    .option('--key-file <path>', 'where the new key file lies, with --to file')
+    .addOption(json())
+    .addHelpText(
+      'after',
+      examples(['codex-router vault rekey --to keychain --with passphrase', 'after a lost keychain']),
+    )
+    .action(async (options) => {
+      const { commands, on } = await load(options);
+      await commands.runVaultRekey(on, options);
+    });
+  vault
+    .command('add-key')
+    .description('add a second key source, say a recovery passphrase')
+    .argument('<source>', 'keychain, file, passphrase or credential')
+    .addOption(new Option('--with <source>', 'open it with this key source now').choices(KEY_SOURCES))
+    .option('--key-file <path>', 'where the key file lies, with file')
+    .addOption(json())
+    .addHelpText('after', examples(['codex-router vault add-key passphrase']))
+    .action(async (source, options) => {
+      const { commands, on } = await load(options);
+      await commands.runVaultAddKey(on, source, options);
+    });
+}
+
+function key() {
+  return new Option('--key <source>', 'the key source for a new vault (CODEX_ROUTER_KEY)').choices(
+    KEY_SOURCES,
+  );
+}
+
+function json() {
+  return new Option('--json', 'print one JSON document');
+}
+
+function examples(...lines: readonly (readonly [string, string?])[]): string {
+  const width = Math.max(...lines.map(([command]) => command.length));
+  const shown = lines.map(([command, why]) => (why ? `  ${command.padEnd(width)}  ${why}` : `  ${command}`));
+  return `\nExamples:\n${shown.join('\n')}`;
+}

@@ -1,0 +1,131 @@
+import { RouterError } from '../errors.js';
+import type { Env } from '../os/folders.js';
+
+export interface Choice<T extends string> {
+  readonly value: T;
+  readonly label: string;
+  readonly hint?: string;
+}
+
+/** The person at the other end: questions and talk go to stderr, so that stdout holds only data. */
+export interface Terminal {
+  /** Whether a question can be asked: stdin and stderr are a terminal. */
+  readonly canAsk: boolean;
+  readonly stdinIsTerminal: boolean;
+  /** Whether stdout takes colours (a terminal, no NO_COLOR, TERM not dumb). */
+  readonly colour: boolean;
+  readonly columns: number;
+  say(line: string): void;
+  write(text: string): void;
+  ask<T extends string>(question: string, choices: readonly Choice<T>[]): Promise<T>;
+  confirm(question: string): Promise<boolean>;
+  askSecret(question: string): Promise<string>;
+  /**
+   * All of stdin.
+   * @param patience ms to wait for the first byte: '' when none came, and stdin is let go. Null waits for ever.
+   * @throws USAGE past `limit` bytes.
+   */
+  readStdin(limit: number, patience: number | null): Promise<string>;
+}
+
+/** The process's own terminal. @throws INTERRUPTED from a question that was answered with Ctrl-C. */
+export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSignal): Terminal {
+  const { stdin, stdout, stderr } = proc;
+  const dumb = env.TERM === 'dumb';
+  const prompt = { input: stdin, output: stderr, signal };
+  const say = (line: string): void => void stderr.write(`${line}\n`);
+  return {
+    canAsk: stdin.isTTY === true && stderr.isTTY === true,
+    stdinIsTerminal: stdin.isTTY === true,
+    colour: stdout.isTTY === true && !env.NO_COLOR && !dumb,
+    columns: stdout.isTTY === true ? stdout.columns : 80,
+    say,
+    write: (text) => void stdout.write(text),
+    async ask(question, choices) {
+      if (dumb) return askPlainly(question, choices, (line) => readLine(proc, line, signal), say);
+      const { select } = await import('@clack/prompts');
+      const options: Choice<string>[] = [...choices];
+      const answer = await select({ message: question, options, ...prompt });
+      return answered(choices.find(({ value }) => value === answer)?.value);
+    },
+    async confirm(question) {
+      const answer = await this.ask(question, [
+        { value: 'no', label: 'No' },
+        { value: 'yes', label: 'Yes' },
+      ]);
+      return answer === 'yes';
+    },
+    async askSecret(question) {
+      const { password } = await import('@clack/prompts');
+      const answer = await password({ message: question, ...prompt });
+      return answered(typeof answer === 'string' ? answer : undefined);
+    },
+    readStdin: (limit, patience) => readAll(stdin, limit, patience),
+  };
+}
+
+/** A question for a terminal that cannot move its cursor: numbered lines, one line as the answer. */
+async function askPlainly<T extends string>(
+  question: string,
+  choices: readonly Choice<T>[],
+  read: (prompt: string) => Promise<string>,
+  say: (line: string) => void,
+): Promise<T> {
+  say(question);
+  choices.forEach(({ label, hint }, index) => {
+    say(`  ${index + 1}  ${label}${hint === undefined ? '' : `  (${hint})`}`);
+  });
+  for (;;) {
+    const choice = choices[Number.parseInt(await read(`1-${choices.length}: `), 10) - 1];
+    if (choice !== undefined) return choice.value;
+  }
+}
+
+async function readLine(proc: NodeJS.Process, prompt: string, signal: AbortSignal): Promise<string> {
+  const { createInterface } = await import('node:readline/promises');
+  const lines = createInterface({ input: proc.stdin, output: proc.stderr });
+  const ended = new Promise<never>((_, reject) => lines.once('close', () => reject(interrupted())));
+  try {
+    return await Promise.race([lines.question(prompt, { signal }), ended]);
+  } finally {
+    ended.catch(() => undefined);
+    lines.close();
+  }
+}
+
+async function readAll(stdin: NodeJS.ReadStream, limit: number, patience: number | null): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  let silent = false;
+  const timer =
+    patience === null
+      ? undefined
+      : setTimeout(() => {
+          silent = true;
+          stdin.destroy();
+        }, patience);
+  try {
+    for await (const chunk of stdin) {
+      clearTimeout(timer);
+      const bytes = Buffer.from(chunk);
+      size += bytes.length;
+      if (size > limit) throw new RouterError('USAGE', 'standard input is too long to be a login');
+      chunks.push(bytes);
+    }
+  } catch (error) {
+    // Destroying the stream ends the loop with an error of its own kind.
+    if (!silent) throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function answered<T>(answer: T | undefined): T {
+  if (answer === undefined) throw interrupted();
+  return answer;
+}
+
+function interrupted(): RouterError {
+  return new RouterError('INTERRUPTED', 'the question was left unanswered, so nothing was changed');
+}

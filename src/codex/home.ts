@@ -1,0 +1,123 @@
+import { stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { RouterError } from '../errors.js';
+import type { Holding } from '../holding.js';
+import { ioError } from '../os/atomic.js';
+import { type Env, homeFolder } from '../os/folders.js';
+import { otherCredentials, parseAuthJson } from './auth-json.js';
+import { linkTarget, readLiveFile, readLoginFile } from './login-file.js';
+
+/** A folder in which the Codex CLI keeps its state, and its one login. */
+export interface CodexHome {
+  readonly folder: string;
+  /** `<folder>/auth.json`, which may be a symbolic link. */
+  readonly authJson: string;
+  /** See `parseIssuer`; null outside tests. */
+  readonly testIssuer: string | null;
+}
+
+/** The login in a Codex home. */
+export interface CodexLogin {
+  readonly holding: Holding;
+  /** The file that holds it, symbolic links resolved. */
+  readonly file: string;
+  /** Credentials of other kinds in the same file, in words: taking the file away would destroy them. */
+  readonly alsoHolds: readonly string[];
+}
+
+/** Where an interrupted import left a login, in the folder of the real auth.json. */
+export const TAKING = '.auth.json.codex-router-taking';
+
+/**
+ * `$CODEX_HOME`, else `~/.codex`, which need not exist.
+ * @throws LOGIN_NOT_FOUND when the variable names no folder, as Codex itself refuses to start then (0.169, measured).
+ */
+export async function codexHome(env: Env): Promise<CodexHome> {
+  const named = env.CODEX_HOME || null;
+  const folder = named === null ? join(homeFolder(env), '.codex') : resolve(named);
+  if (named !== null && !(await isFolder(folder))) {
+    throw new RouterError('LOGIN_NOT_FOUND', `CODEX_HOME is ${folder}, which is not a folder`, {
+      hint: 'unset CODEX_HOME, or name the folder that holds auth.json',
+    });
+  }
+  return { folder, authJson: join(folder, 'auth.json'), testIssuer: env.CODEX_ROUTER_TEST_ISSUER || null };
+}
+
+/**
+ * The login of a Codex home, read without a lock; a torn read is retried for about a second. Null when there is no
+ * auth.json: `absentLogin` says why.
+ * @throws as `parseAuthJson` and `readLoginFile`.
+ */
+export async function readLogin(home: CodexHome): Promise<CodexLogin | null> {
+  const text = await readLiveFile(home.authJson);
+  const file = await linkTarget(home.authJson);
+  if (text === null || file === null) return null;
+  return {
+    holding: parseAuthJson(text, home.authJson, home.testIssuer),
+    file,
+    alsoHolds: otherCredentials(text),
+  };
+}
+
+/** The file in which an interrupted import left a login of this home; null when there is none. Nothing in it is parsed. */
+export async function findLeftover(home: CodexHome): Promise<string | null> {
+  const file = await linkTarget(home.authJson);
+  if (file === null) return null;
+  const leftover = join(dirname(file), TAKING);
+  return (await readLoginFile(leftover)) === null ? null : leftover;
+}
+
+/** Why a home without auth.json has no login to import, from config.toml's `cli_auth_credentials_store`. */
+export async function absentLogin(home: CodexHome): Promise<RouterError> {
+  // This only chooses the sentence: a config.toml that cannot be read must not hide that there is no login.
+  const config = await readLoginFile(join(home.folder, 'config.toml')).catch(() => null);
+  const store = storeNamedIn(config ?? '');
+  const sealed = await readsAsFile(join(home.folder, 'secrets', 'codex_auth.age'));
+  const elsewhere = sealed ? 'encrypted in secrets/codex_auth.age' : (store && STORES[store]) || null;
+  if (elsewhere === null) {
+    return new RouterError('LOGIN_NOT_FOUND', `there is no login in ${home.folder}`, {
+      hint: 'codex login --device-auth, then codex-router import',
+    });
+  }
+  return new RouterError(
+    'LOGIN_NOT_FOUND',
+    `there is no auth.json in ${home.folder}: Codex keeps its login ${elsewhere}, which codex-router does not read`,
+    {
+      hint: 'log in once more in an empty folder: CODEX_HOME=<folder> codex login --device-auth, then CODEX_HOME=<folder> codex-router import',
+    },
+  );
+}
+
+const STORES: { readonly [store: string]: string } = {
+  keyring: 'in the system keyring',
+  auto: 'in the system keyring',
+  ephemeral: 'in memory only',
+};
+
+/** Only top-level keys count; this is a light reading of one line, not a TOML parser. Null when it is not set. */
+function storeNamedIn(config: string): string | null {
+  for (const line of config.split('\n')) {
+    if (/^\s*\[/.test(line)) return null;
+    const store = /^\s*cli_auth_credentials_store\s*=\s*(["'])([a-z]+)\1\s*(?:#.*)?\r?$/.exec(line)?.[2];
+    if (store !== undefined) return store;
+  }
+  return null;
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    const known = ioError(error, path, 'read');
+    if (known instanceof RouterError) return false;
+    throw error;
+  }
+}
+
+async function readsAsFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch {
+    return false;
+  }
+}

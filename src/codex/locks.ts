@@ -1,0 +1,140 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RouterError } from '../errors.js';
+import { ioError } from '../os/atomic.js';
+import type { Env } from '../os/folders.js';
+
+/**
+ * A way to take Codex's locks, which are flock(2) locks (0.166 and later). Node has no flock(2), so util-linux's `flock`
+ * takes them in a child process.
+ */
+export interface Flock {
+  /** The child's whole environment. */
+  readonly env: { readonly PATH: string };
+  /** How long to wait for each of the two locks, seconds. */
+  readonly waitSeconds: number;
+}
+
+/** Codex gives up writing a rotated token after about 5 s without `auth.json.lock`, and then loses it (0.169, measured). */
+const LONGEST_HOLD_MS = 2500;
+const CONFLICT = 100;
+
+/**
+ * Finds `flock` before anything is written.
+ * @throws PLATFORM_UNSUPPORTED where there is no util-linux `flock` (Windows, macOS, BusyBox).
+ */
+export async function findFlock(env: Env, platform: NodeJS.Platform): Promise<Flock> {
+  const flock = { env: { PATH: env.PATH ?? '' }, waitSeconds: 4 };
+  if (platform === 'win32' || !(await isUtilLinux(flock))) {
+    throw new RouterError(
+      'PLATFORM_UNSUPPORTED',
+      "taking a login out of Codex needs util-linux's flock, which is not on this machine",
+      { hint: 'codex-router import --keep copies it instead, and leaves it shared with Codex' },
+    );
+  }
+  return flock;
+}
+
+/**
+ * Runs `work` while holding `<home>/auth.lock` and `<auth.json>.lock`, in Codex's own order, for 2.5 s at most: then the
+ * locks are let go and `stillHeld` throws. They are let go too when this process dies.
+ * @param file the real auth.json; its lock lies beside it.
+ * @throws HOST_BUSY when somebody holds a lock longer than `flock.waitSeconds`, or `work` was too slow; IO.
+ */
+export async function withCodexLocks<T>(
+  flock: Flock,
+  home: string,
+  file: string,
+  work: (stillHeld: () => void) => Promise<T>,
+): Promise<T> {
+  const locks = [join(home, 'auth.lock'), `${file}.lock`];
+  for (const lock of locks) await createLockFile(lock);
+  // --no-fork: one process that holds both locks, so that one pid is all there is to stop.
+  const take = ['--no-fork', '--exclusive', '-E', String(CONFLICT), '-w', String(flock.waitSeconds)];
+  const [first = '', second = ''] = locks;
+  const child = spawn('flock', [...take, first, 'flock', ...take, second, 'cat'], {
+    env: flock.env,
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  const ended = endOf(child);
+  try {
+    await heldBy(child, ended, flock);
+    const letGo = setTimeout(() => child.kill('SIGKILL'), LONGEST_HOLD_MS);
+    try {
+      return await work(() => {
+        if (child.exitCode !== null || child.signalCode !== null || child.killed) throw tooSlow();
+      });
+    } finally {
+      clearTimeout(letGo);
+    }
+  } finally {
+    child.stdin.end();
+    const stop = setTimeout(() => child.kill('SIGKILL'), 1000);
+    await ended;
+    clearTimeout(stop);
+  }
+}
+
+async function heldBy(
+  child: ChildProcess & { readonly stdin: NodeJS.WritableStream; readonly stdout: NodeJS.ReadableStream },
+  ended: Promise<number | null>,
+  flock: Flock,
+): Promise<void> {
+  child.stdin.on('error', () => undefined);
+  child.stdin.write('held\n');
+  const deadline = setTimeout(() => child.kill('SIGKILL'), (2 * flock.waitSeconds + 2) * 1000);
+  // cat runs only once both locks are held, so its echo says that they are.
+  const echo = once(child.stdout, 'data').then(() => 'held' as const);
+  try {
+    const outcome = await Promise.race([echo, ended]);
+    if (outcome === 'held') return;
+    if (outcome === CONFLICT || outcome === null) {
+      throw new RouterError('HOST_BUSY', 'a Codex program is holding the lock on its login', {
+        hint: 'close it, or wait until its turn has ended, and run codex-router import again',
+      });
+    }
+    throw new RouterError('IO', `Codex's lock files cannot be locked: flock ended with status ${outcome}`, {
+      hint: 'codex-router import --keep copies the login instead, and leaves it shared with Codex',
+    });
+  } finally {
+    clearTimeout(deadline);
+    echo.catch(() => undefined);
+  }
+}
+
+/** Codex creates its own so; flock would create it readable by all. An existing one is left as it is. */
+async function createLockFile(path: string): Promise<void> {
+  try {
+    await (await open(path, 'a', 0o600)).close();
+  } catch (error) {
+    throw ioError(error, path, 'write');
+  }
+}
+
+async function isUtilLinux(flock: Flock): Promise<boolean> {
+  const child = spawn('flock', ['--version'], { env: flock.env, stdio: ['ignore', 'pipe', 'ignore'] });
+  let said = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    said += chunk.toString('latin1');
+  });
+  const deadline = setTimeout(() => child.kill('SIGKILL'), 3000);
+  const status = await endOf(child);
+  clearTimeout(deadline);
+  return status === 0 && said.includes('util-linux');
+}
+
+/** The exit status; null when it was killed; -1 when it could not be started. */
+function endOf(child: ChildProcess): Promise<number | null> {
+  return new Promise((settle) => {
+    child.once('error', () => settle(-1));
+    child.once('close', (status) => settle(status));
+  });
+}
+
+function tooSlow(): RouterError {
+  return new RouterError('HOST_BUSY', "the disk was too slow to take the login within Codex's patience", {
+    hint: 'run codex-router import again',
+  });
+}

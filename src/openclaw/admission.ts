@@ -1,0 +1,85 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as z from 'zod';
+import { RouterError, systemErrorCode } from '../errors.js';
+import { ioError } from '../os/atomic.js';
+import type { Env } from '../os/folders.js';
+import { absolutePath } from './places.js';
+import type { Release, ReleaseTraits } from './release.js';
+
+export interface AdmissionFacts {
+  readonly release: Release | null;
+  readonly traits: ReleaseTraits;
+  /** The profile id a switch writes; Codex's login is only ever copied over the default one. */
+  readonly isDefaultSlot: boolean;
+  readonly env: Env;
+  readonly home: string;
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/**
+ * Refuses what this release would do to a grant. A release that cannot be told, over a store without auth-state.json, may
+ * be any through 4.5 and so one of the dangerous ones: it is refused like them, because a rotated token that is lost was
+ * the only copy (law 2) and each remedy is cheap. Codex's keychain store (macOS) is not looked at.
+ * @param expiresAt ms epoch of the grant that would go in.
+ * @throws HOST_UNTRUSTED_WITH_GRANT with the remedy as hint; HOST_UNREADABLE when Codex's auth.json cannot be read.
+ */
+export async function admitGrant(facts: AdmissionFacts, expiresAt: number, now: number): Promise<void> {
+  const { release, traits } = facts;
+  const doubtful = release === null && !traits.stateFile;
+  const who = release === null ? 'an OpenClaw of unknown release' : `OpenClaw ${release.version}`;
+  const doubt = doubtful ? ' (put openclaw on PATH if it is a safe one)' : '';
+  if (traits.sealsTokens) {
+    throw untrusted(
+      `${who} moves the slot's tokens into a sealed side file, out of which they cannot come home`,
+      'update OpenClaw to 2026.5.28, then run the command again',
+    );
+  }
+  if ((traits.losesRotation || doubtful) && expiresAt - now < DAY_MS) {
+    throw untrusted(
+      `${who} may refresh this login and lose the new token, and it has less than 24 hours left`,
+      `log in again with codex login and import it, or update OpenClaw to 2026.4.20 or later${doubt}`,
+    );
+  }
+  if ((traits.codexOverwrites || doubtful) && facts.isDefaultSlot) {
+    const path = codexAuthPath(facts.env, facts.home);
+    if (await holdsLogin(path)) {
+      throw untrusted(
+        `${who} copies Codex's own login (${path}) over the slot`,
+        `codex-router import --take, or run OpenClaw with CODEX_HOME at an empty folder and say so here too${doubt}`,
+      );
+    }
+  }
+}
+
+function codexAuthPath(env: Env, home: string): string {
+  const set = env.CODEX_HOME?.trim();
+  const folder =
+    set === undefined || set === '' ? join(home, '.codex') : absolutePath(set, home, 'CODEX_HOME');
+  return join(folder, 'auth.json');
+}
+
+const CodexLogin = z.looseObject({
+  tokens: z.looseObject({ access_token: z.string().min(1), refresh_token: z.string().min(1) }),
+});
+
+/** By OpenClaw's own test (3.28: `readCodexCliCredentials`): both tokens there. Text it cannot parse it ignores. */
+async function holdsLogin(path: string): Promise<boolean> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return false;
+    throw ioError(error, path, 'read');
+  }
+  try {
+    return CodexLogin.safeParse(JSON.parse(text)).success;
+  } catch {
+    return false;
+  }
+}
+
+function untrusted(message: string, hint: string): RouterError {
+  return new RouterError('HOST_UNTRUSTED_WITH_GRANT', message, { hint });
+}

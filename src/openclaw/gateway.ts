@@ -1,0 +1,261 @@
+import { realpath } from 'node:fs/promises';
+import type { Env } from '../os/folders.js';
+import type { Effective, HostNote, ReloadOutcome } from '../slot/host.js';
+import { reloadByCommand, reloadCommandLine } from './gateway-command.js';
+import { type GatewayConfig, hostEnv } from './gateway-config.js';
+import { type Endpoint, findEndpoint } from './gateway-endpoint.js';
+import { type FailureReason, GatewayFailure, noteOf } from './gateway-failure.js';
+import { type Link, openLink } from './gateway-link.js';
+import { runningGateway } from './gateway-lock.js';
+import { parseActiveRuns, parseReported, type Reported } from './gateway-report.js';
+import { findCredentials } from './gateway-secret.js';
+import { type Connect, connectWebSocket, isListening } from './gateway-wire.js';
+import { compareVersions } from './release.js';
+
+/** Where a host's gateway would be. */
+export interface GatewayPlace {
+  /** openclaw.json's `gateway` section; null when it could not be understood. */
+  readonly config: GatewayConfig | null;
+  /** As OpenClaw names it, symlinks not resolved: its lock is named after it. */
+  readonly configPath: string;
+  readonly stateDir: string;
+  /** The person's variables; `<stateDir>/.env` is read beneath them, as OpenClaw does. */
+  readonly env: Env;
+  /** The installed release; null when no package was found. A running gateway's own word goes before it. */
+  readonly release: string | null;
+  /** How to start the installed `openclaw`: program and first arguments; null when none was found. */
+  readonly command: readonly string[] | null;
+  readonly connect?: Connect;
+  readonly limits?: GatewayLimits;
+  /** The folder of OpenClaw's gateway lock, os.tmpdir() by default. */
+  readonly temporary?: string;
+}
+
+/** All in ms. */
+export interface GatewayLimits {
+  /** From the first byte of the WebSocket to the proof. */
+  readonly exchange: number;
+  /** For `openclaw secrets reload`. */
+  readonly command: number;
+}
+
+export interface ReloadDeps extends GatewayPlace {
+  /** The agent whose slot was written. */
+  readonly agent: string;
+  readonly provider: string;
+  readonly profileId: string;
+  /** ms epoch; the `expires` that was written, by which the gateway's answer is recognised. */
+  readonly expiresAt: number;
+  /** ms epoch */
+  readonly now: () => number;
+}
+
+const LIMITS: GatewayLimits = { exchange: 5000, command: 15_000 };
+
+/** From here on a turn's own end re-reads the slot into the snapshot (string scan; seen on 5.7, not on 3.28). */
+const SELF_HEALING = '2026.4.14';
+/** From here on the gateway's token alone lets a local program reload (string scan; also in 3.13 and 3.24). */
+const TOKEN_SUFFICES = '2026.4.5';
+/** OpenClaw 5.7 refreshes a login with less left; `models.authStatus` asks for its usage and so can trigger that. */
+const REFRESH_MARGIN = 5 * 60 * 1000;
+
+/** What stands between codex-router and a gateway that its own command does not mind. */
+const COMMAND_MAY_HELP: ReadonlySet<FailureReason> = new Set([
+  'no-scope',
+  'no-secret',
+  'secret-unreadable',
+  'tls',
+]);
+
+/**
+ * Makes the running gateway of a state directory re-read its logins and asks it which one it now has. Nothing listening is
+ * decided in milliseconds and without loading `ws`; an exchange is bounded to 5 s, the installed command (releases before
+ * 4.5) to 15 s. Never throws for what a gateway does, never restarts or ends one, never sends its token off loopback.
+ *
+ * `now` is `proved` when the gateway itself reports `expiresAt` for the slot; without proof a GATEWAY_UNPROVED note says why.
+ * `after-next-turn` and `after-reload` mean it was not told; a note says why and `advice` what to type. Two logins that
+ * expire in the same millisecond cannot be told apart.
+ *
+ * A gateway may refresh a login near its expiry while it answers: afterwards the caller reads the slot again and checks it in.
+ */
+export async function reloadGateway(deps: ReloadDeps): Promise<ReloadOutcome> {
+  const env = await hostEnv(deps.stateDir, deps.env);
+  const { config } = deps;
+  if (config === null) return untold(deps, deps.release, new GatewayFailure('config-unreadable'), null);
+  const endpoint = findEndpoint(config, env);
+  const at = nameOf(endpoint);
+  const absence = await findAbsence(deps, endpoint);
+  if (absence === 'none') return { effective: 'no-gateway', proved: false, advice: null, notes: [] };
+  if (absence !== null) return untold(deps, deps.release, absence, endpoint);
+
+  let running = deps.release;
+  try {
+    return await withLink(deps, config, env, endpoint, async (link, signal) => {
+      running = link.hello.version ?? running;
+      return await reloadOver(deps, link, signal, at);
+    });
+  } catch (error) {
+    if (!(error instanceof GatewayFailure)) throw error;
+    if (!needsCommand(running) || !COMMAND_MAY_HELP.has(error.reason))
+      return untold(deps, running, error, endpoint);
+  }
+  try {
+    await reloadByCommand(deps, limitsOf(deps).command);
+  } catch (error) {
+    if (!(error instanceof GatewayFailure)) throw error;
+    return untold(deps, running, error, endpoint);
+  }
+  return told(deps, 'this release has no way to ask a gateway which login it has');
+}
+
+/**
+ * The keys of sessions in which the gateway is running a turn, whose pins it may therefore still overwrite; empty when no
+ * gateway runs. Null when it cannot be told: not 5.7's `hasActiveRun` rows (3.28 has none), not reachable, not this state
+ * directory's. Not seen: runs of `openclaw agent --local`, and sessions beyond the 500 most recent.
+ */
+export async function activeRuns(place: GatewayPlace): Promise<ReadonlySet<string> | null> {
+  const { config } = place;
+  if (config === null) return null;
+  const env = await hostEnv(place.stateDir, place.env);
+  const endpoint = findEndpoint(config, env);
+  const absence = await findAbsence(place, endpoint);
+  if (absence !== null) return absence === 'none' ? new Set() : null;
+  try {
+    return await withLink(place, config, env, endpoint, async (link) => {
+      if ((await servesStateDir(link, place.stateDir)) !== true) return null;
+      const answer = await link.call('sessions.list', { limit: 500, includeGlobal: true });
+      return answer.ok ? parseActiveRuns(answer.payload) : null;
+    });
+  } catch (error) {
+    if (error instanceof GatewayFailure) return null;
+    throw error;
+  }
+}
+
+async function findAbsence(place: GatewayPlace, endpoint: Endpoint): Promise<'none' | GatewayFailure | null> {
+  if (endpoint.door === null) return new GatewayFailure(endpoint.obstacle ?? 'not-loopback');
+  if (await isListening(endpoint.door, 1000)) return null;
+  const pid = await runningGateway(place.configPath, place.temporary);
+  if (pid !== null) return new GatewayFailure('other-port', String(pid));
+  return endpoint.refusalMeansNone ? 'none' : new GatewayFailure('not-loopback');
+}
+
+async function withLink<T>(
+  place: GatewayPlace,
+  config: GatewayConfig,
+  env: Env,
+  endpoint: Endpoint,
+  use: (link: Link, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  if (endpoint.url === null) throw new GatewayFailure(endpoint.obstacle ?? 'not-loopback');
+  const found = findCredentials(config, env, endpoint.scope);
+  if (found.kind === 'none') throw new GatewayFailure('no-secret');
+  if (found.kind === 'unreadable') throw new GatewayFailure('secret-unreadable', found.path);
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), limitsOf(place).exchange);
+  try {
+    const link = await openLink(
+      endpoint.url,
+      found.tries,
+      place.connect ?? connectWebSocket,
+      deadline.signal,
+    );
+    try {
+      return await use(link, deadline.signal);
+    } finally {
+      link.close();
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function reloadOver(
+  deps: ReloadDeps,
+  link: Link,
+  signal: AbortSignal,
+  at: string,
+): Promise<ReloadOutcome> {
+  const ours = await servesStateDir(link, deps.stateDir);
+  if (ours === false) throw new GatewayFailure('other-state');
+  const reload = await link.call('secrets.reload', {});
+  if (!reload.ok) {
+    throw new GatewayFailure(
+      reload.refusal.message.startsWith('missing scope') ? 'no-scope' : 'reload-failed',
+    );
+  }
+  if (deps.agent !== 'main') return told(deps, 'a gateway reports only the logins of the agent main');
+  if (!link.hello.methods.has('models.authStatus')) {
+    return told(deps, 'this release has no way to ask a gateway which login it has');
+  }
+  let reported: Reported;
+  try {
+    // Without `refresh` it repeats an answer up to a minute old.
+    const answer = await link.call('models.authStatus', { refresh: true });
+    reported = answer.ok ? parseReported(answer.payload, deps) : 'silent';
+  } catch (error) {
+    if (!(error instanceof GatewayFailure)) throw error;
+    return told(
+      deps,
+      signal.aborted
+        ? `${at} did not say in time which login it has`
+        : `${at} hung up before it said which login it has`,
+    );
+  }
+  if (reported === 'silent') return told(deps, 'the gateway did not say which login it has');
+  if (reported === deps.expiresAt)
+    return { effective: 'now', proved: true, advice: null, notes: rotation(deps) };
+  throw new GatewayFailure(ours === true ? 'other-login' : 'other-state');
+}
+
+/** Null when the gateway does not say. */
+async function servesStateDir(link: Link, stateDir: string): Promise<boolean | null> {
+  const theirs = link.hello.stateDir;
+  if (theirs === null) return null;
+  const real = (path: string) => realpath(path).catch(() => path);
+  return (await real(theirs)) === (await real(stateDir));
+}
+
+function told(deps: ReloadDeps, why: string): ReloadOutcome {
+  const unproved = { code: 'GATEWAY_UNPROVED', text: `the gateway re-read its logins; unproved: ${why}` };
+  return { effective: 'now', proved: false, advice: null, notes: [unproved, ...rotation(deps)] };
+}
+
+function untold(
+  deps: ReloadDeps,
+  version: string | null,
+  failure: GatewayFailure,
+  endpoint: Endpoint | null,
+): ReloadOutcome {
+  const heals = version !== null && compareVersions(version, SELF_HEALING) >= 0;
+  const effective: Effective = heals ? 'after-next-turn' : 'after-reload';
+  const note = noteOf(failure, endpoint === null ? 'this machine' : nameOf(endpoint));
+  return { effective, proved: false, advice: adviceFor(deps, heals, endpoint), notes: [note] };
+}
+
+function adviceFor(deps: ReloadDeps, heals: boolean, endpoint: Endpoint | null): string {
+  if (endpoint?.door === null) {
+    return 'that gateway keeps its own logins: run codex-router on its machine';
+  }
+  const type = `type: ${reloadCommandLine(deps.stateDir, deps.env)}`;
+  return heals ? `send one message (it still runs on the old account), or ${type}` : type;
+}
+
+function rotation(deps: ReloadDeps): readonly HostNote[] {
+  if (deps.expiresAt - deps.now() > REFRESH_MARGIN) return [];
+  return [
+    { code: 'GATEWAY_MAY_ROTATE', text: 'the login is near its expiry, so the gateway may renew it at once' },
+  ];
+}
+
+function needsCommand(version: string | null): boolean {
+  return version !== null && compareVersions(version, TOKEN_SUFFICES) < 0;
+}
+
+function limitsOf(place: GatewayPlace): GatewayLimits {
+  return place.limits ?? LIMITS;
+}
+
+function nameOf(endpoint: Endpoint): string {
+  return endpoint.door === null ? 'that machine' : `port ${endpoint.door.port}`;
+}

@@ -1,0 +1,224 @@
+import * as z from 'zod';
+import { identityOf, readClaims } from '../claims.js';
+import { RouterError } from '../errors.js';
+import type { Holding } from '../holding.js';
+import type { Json, JsonObject } from '../json.js';
+import { Secret } from '../secret.js';
+import type { Neighbour, Occupant } from '../slot/slot.js';
+
+/**
+ * auth-profiles.json, carried whole: `raw` is what the file held, unknown fields and key order included. The groups are
+ * checked to be objects; single entries are only looked at when they are asked for.
+ */
+export interface ProfileStore {
+  readonly raw: JsonObject;
+  readonly profiles: JsonObject;
+}
+
+/** The version OpenClaw writes through 2026.5.28, in auth-profiles.json and in auth-state.json. */
+const VERSION = 1;
+
+const Groups = z.looseObject({
+  version: z.number().optional(),
+  order: z.record(z.string(), z.array(z.string())).nullish(),
+  lastGood: z.record(z.string(), z.string()).nullish(),
+  usageStats: z.record(z.string(), z.unknown()).nullish(),
+});
+const StoreShape = Groups.extend({ profiles: z.record(z.string(), z.unknown()) });
+
+/**
+ * @throws SLOT_UNREADABLE naming the file and the part of the wrong type.
+ * @throws HOST_UNSUPPORTED for a newer format, or a store whose Codex logins are `openai:*` (2026.6.1 and later).
+ */
+export function parseStore(path: string, value: JsonObject): ProfileStore {
+  checkShape(StoreShape, path, value);
+  const profiles = value.profiles as JsonObject;
+  const renamed = Object.entries(profiles).find(
+    ([, entry]) => isObject(entry) && entry.type === 'oauth' && entry.provider === 'openai',
+  );
+  if (renamed !== undefined) {
+    throw new RouterError(
+      'HOST_UNSUPPORTED',
+      `${path} holds logins of OpenClaw 2026.6.1 or later (provider openai), which this layout does not cover`,
+      { hint: 'start that OpenClaw and run openclaw doctor --fix; nothing was changed' },
+    );
+  }
+  return { raw: value, profiles };
+}
+
+/** auth-state.json: order, lastGood and usageStats. @throws as `parseStore`. */
+export function parseState(path: string, value: JsonObject): JsonObject {
+  checkShape(Groups, path, value);
+  return value;
+}
+
+function checkShape(shape: typeof Groups | typeof StoreShape, path: string, value: JsonObject): void {
+  if (typeof value.version === 'number' && value.version > VERSION) {
+    throw new RouterError(
+      'HOST_UNSUPPORTED',
+      `${path} is of format ${value.version}, newer than any known here`,
+      {
+        hint: 'update codex-router; nothing was changed',
+      },
+    );
+  }
+  const parsed = shape.safeParse(value);
+  if (parsed.success) return;
+  const where = parsed.error.issues[0]?.path.slice(0, 2).join('.') ?? '';
+  const why = Object.hasOwn(value, where.split('.')[0] ?? '') ? 'has the wrong type' : 'is missing';
+  throw new RouterError('SLOT_UNREADABLE', `cannot understand ${path}: ${where} ${why}`, {
+    hint: 'look at the file or restore it; nothing was changed, and it is never taken for an empty one',
+    cause: parsed.error,
+  });
+}
+
+const Login = z.looseObject({
+  access: z.string().min(1),
+  refresh: z.string().min(1),
+  expires: z.number().nullish(),
+  email: z.string().nullish(),
+  accountId: z.string().nullish(),
+  chatgptPlanType: z.string().nullish(),
+  idToken: z.string().nullish(),
+});
+
+/** What `encodeEntry` writes itself or what must not outlive the login it came with. */
+const INTERPRETED = new Set([
+  'type',
+  'mode',
+  'provider',
+  'access',
+  'refresh',
+  'expires',
+  'email',
+  'accountId',
+  'chatgptPlanType',
+  'idToken',
+  // 4.7 to 4.15: makes the host write refreshed tokens into Codex's own store.
+  'managedBy',
+  // 5.12: a decryptable side file would win over the tokens beside it.
+  'oauthRef',
+]);
+
+/** Where an entry was read. */
+export interface EntryPlace {
+  readonly path: string;
+  readonly id: string;
+  readonly provider: string;
+}
+
+/**
+ * One entry of a store. `stats` is the host's `usageStats` of that id.
+ * @throws SLOT_UNREADABLE when the entry is a login with fields of the wrong type.
+ * @throws IDENTITY_UNREADABLE, IDENTITY_MISMATCH when its tokens do not tell whose it is.
+ */
+export function parseEntry(
+  place: EntryPlace,
+  entry: Json,
+  stats: Json | undefined,
+): Exclude<Occupant, { kind: 'absent' }> {
+  if (!isObject(entry)) throw unreadableEntry(place, 'it is not an object');
+  const foreign = foreignKind(entry, place.provider);
+  if (foreign !== null) return { kind: 'foreign', what: foreign };
+  const parsed = Login.safeParse(entry);
+  if (!parsed.success) {
+    throw unreadableEntry(place, `${parsed.error.issues[0]?.path.join('.') ?? 'a field'} has the wrong type`);
+  }
+  const { access, refresh, expires, email, accountId, chatgptPlanType, idToken } = parsed.data;
+  const accessToken = new Secret(access);
+  const idSecret = idToken ? new Secret(idToken) : null;
+  return {
+    kind: 'login',
+    identity: identityOf(accessToken, {
+      accountId: accountId ?? null,
+      idToken: idSecret,
+      email: email ?? null,
+      plan: chatgptPlanType ?? null,
+    }),
+    grant: {
+      accessToken,
+      refreshToken: new Secret(refresh),
+      idToken: idSecret,
+      expiresAt: expires ?? readClaims(accessToken)?.expiresAt ?? 0,
+      lastRefresh: null,
+      provenance: null,
+    },
+    hostFields: Object.fromEntries(Object.entries(entry).filter(([key]) => !INTERPRETED.has(key))),
+    selection: isObject(stats) ? stats : null,
+  };
+}
+
+/** Like `parseEntry`, but one that cannot be read is `foreign`: it must not stop a switch that does not touch it. */
+export function parseNeighbour(place: EntryPlace, entry: Json, stats: Json | undefined): Neighbour {
+  try {
+    return { profileId: place.id, ...parseEntry(place, entry, stats) };
+  } catch (error) {
+    if (!(error instanceof RouterError)) throw error;
+    return { profileId: place.id, kind: 'foreign', what: `a login that cannot be read (${error.message})` };
+  }
+}
+
+/**
+ * The entry as this host's release writes one: a full replacement, nothing of another login left in it. The id_token
+ * stays in the repo: no release through 5.28 reads it, and one beside a refreshed access token could only contradict it.
+ * (These releases decode the access token with atob, which fails on `-` and `_`; it is written as OpenAI gave it.)
+ */
+export function encodeEntry(holding: Holding, provider: string, planField: boolean): JsonObject {
+  const { identity, grant, hostFields } = holding;
+  const kept = Object.entries(hostFields).filter(([key]) => !INTERPRETED.has(key));
+  return {
+    type: 'oauth',
+    provider,
+    access: grant.accessToken.reveal(),
+    refresh: grant.refreshToken.reveal(),
+    expires: grant.expiresAt,
+    ...(identity.email === null ? {} : { email: identity.email }),
+    accountId: identity.accountId,
+    ...(planField && identity.plan !== null ? { chatgptPlanType: identity.plan } : {}),
+    ...Object.fromEntries(kept),
+  };
+}
+
+function foreignKind(entry: JsonObject, provider: string): string | null {
+  if (providerOf(entry) !== provider) return 'a credential of another provider';
+  // Older entries say `mode` where newer ones say `type` (5.7: normalizeRawCredentialEntry).
+  const type = entry.type ?? entry.mode;
+  if (entry.oauthRef !== undefined && entry.oauthRef !== null) {
+    return 'a login in a sealed side file (oauthRef) of OpenClaw 2026.5.12';
+  }
+  if (type === 'api_key') {
+    return isReference(entry.keyRef) || isReference(entry.key)
+      ? 'an API key behind a SecretRef'
+      : 'an API key';
+  }
+  if (type === 'token') {
+    return isReference(entry.tokenRef) || isReference(entry.token)
+      ? 'a token behind a SecretRef'
+      : 'a fixed token without refresh';
+  }
+  if (type !== 'oauth') return 'a credential of an unknown kind';
+  if (isReference(entry.access) || isReference(entry.refresh)) return 'a login behind a SecretRef';
+  const refresh = entry.refresh;
+  if (refresh === undefined || refresh === null || refresh === '') return 'a login without a refresh token';
+  return null;
+}
+
+/** As OpenClaw compares it: trimmed and lower-case; empty when there is none. */
+export function providerOf(entry: Json): string {
+  const provider = isObject(entry) ? entry.provider : undefined;
+  return typeof provider === 'string' ? provider.trim().toLowerCase() : '';
+}
+
+function isReference(value: Json | undefined): boolean {
+  return value !== undefined && isObject(value);
+}
+
+function unreadableEntry(place: EntryPlace, why: string): RouterError {
+  return new RouterError('SLOT_UNREADABLE', `cannot understand ${place.id} in ${place.path}: ${why}`, {
+    hint: 'look at the entry or log in again with openclaw models auth login; nothing was changed',
+  });
+}
+
+export function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

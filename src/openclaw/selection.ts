@@ -1,0 +1,105 @@
+import type { Json, JsonObject } from '../json.js';
+import { isObject } from './profiles.js';
+
+/**
+ * Order, lastGood and usageStats: how OpenClaw chooses among the profiles of a provider. The same three groups lie in
+ * auth-profiles.json (to 4.5) or auth-state.json (from 4.7), whose entries win key by key where both have them.
+ */
+export interface SelectionKey {
+  readonly provider: string;
+  readonly profileId: string;
+}
+
+/** What the host effectively reads; `layers` from weakest to strongest. */
+export function isSelectable(layers: readonly JsonObject[], key: SelectionKey): boolean {
+  const order = lookUp(layers, 'order', key.provider);
+  const names = Array.isArray(order) ? order : [];
+  return (
+    names.length === 1 &&
+    names[0] === key.profileId &&
+    lookUp(layers, 'lastGood', key.provider) === key.profileId
+  );
+}
+
+export function statsOf(layers: readonly JsonObject[], profileId: string): Json | undefined {
+  return lookUp(layers, 'usageStats', profileId);
+}
+
+function lookUp(layers: readonly JsonObject[], group: string, key: string): Json | undefined {
+  let found: Json | undefined;
+  for (const layer of layers) {
+    const entries = layer[group];
+    if (isObject(entries) && Object.hasOwn(entries, key)) found = entries[key];
+  }
+  return found;
+}
+
+/**
+ * Makes the slot what unpinned and later sessions land on. lastGood matters beside the order: when the slot's refresh
+ * fails, OpenClaw silently runs on lastGood's profile otherwise (facts: section 3).
+ */
+export function select(doc: JsonObject, key: SelectionKey): JsonObject {
+  const ordered = setIn(doc, 'order', key.provider, [key.profileId]);
+  return setIn(ordered, 'lastGood', key.provider, key.profileId);
+}
+
+/** Takes a profile out of everything that chooses, so that OpenClaw falls to what is left. */
+export function deselect(doc: JsonObject, key: SelectionKey): JsonObject {
+  const order = isObject(doc.order) ? doc.order[key.provider] : undefined;
+  const rest = Array.isArray(order) ? order.filter((id) => id !== key.profileId) : [];
+  let next = doc;
+  if (order !== undefined) next = setIn(next, 'order', key.provider, rest.length > 0 ? rest : undefined);
+  if (isObject(doc.lastGood) && doc.lastGood[key.provider] === key.profileId) {
+    next = setIn(next, 'lastGood', key.provider, undefined);
+  }
+  return setIn(next, 'usageStats', key.profileId, undefined);
+}
+
+/** Forgets what this layer says of the provider: another one is what the host reads. */
+export function forgetProvider(doc: JsonObject, key: SelectionKey): JsonObject {
+  const ordered = setIn(doc, 'order', key.provider, undefined);
+  const good = setIn(ordered, 'lastGood', key.provider, undefined);
+  return setIn(good, 'usageStats', key.profileId, undefined);
+}
+
+export function setStats(doc: JsonObject, profileId: string, stats: JsonObject | null): JsonObject {
+  return setIn(doc, 'usageStats', profileId, stats ?? undefined);
+}
+
+const COOLING = [
+  'cooldownUntil',
+  'cooldownReason',
+  'cooldownModel',
+  'disabledUntil',
+  'disabledReason',
+  'errorCount',
+  'failureCounts',
+  'lastFailureAt',
+];
+
+/**
+ * The statistics an identity brings back: as they were while a cooldown or a lock-out is still running, else only when
+ * the profile was last used; null when nothing is left to say.
+ */
+export function meaningfulStats(stats: JsonObject | null, now: number): JsonObject | null {
+  if (stats === null) return null;
+  const running = [stats.cooldownUntil, stats.disabledUntil].some(
+    (until) => typeof until === 'number' && until > now,
+  );
+  if (running) return stats;
+  const rest = Object.fromEntries(Object.entries(stats).filter(([key]) => !COOLING.includes(key)));
+  return Object.keys(rest).length > 0 ? rest : null;
+}
+
+/** `doc[group][key]` set or (undefined) removed, everything else and its order kept; an emptied group goes too. */
+export function setIn(doc: JsonObject, group: string, key: string, value: Json | undefined): JsonObject {
+  const entries = doc[group];
+  const before = isObject(entries) ? entries : {};
+  if (value === undefined && !Object.hasOwn(before, key)) return doc;
+  const after = Object.fromEntries(
+    Object.entries(before).filter(([name]) => value !== undefined || name !== key),
+  );
+  const changed = value === undefined ? after : { ...after, [key]: value };
+  if (Object.keys(changed).length > 0 || group === 'profiles') return { ...doc, [group]: changed };
+  return Object.fromEntries(Object.entries(doc).filter(([name]) => name !== group));
+}

@@ -1,0 +1,206 @@
+import { stat } from 'node:fs/promises';
+import { RouterError, systemErrorCode } from '../errors.js';
+import type { Json, JsonObject } from '../json.js';
+import { ioError, writeAtomic } from '../os/atomic.js';
+import type { PinOutcome, Pins, SessionEntry } from '../slot/pins.js';
+import { foreignOwner } from './json-slot.js';
+import { type LockPatience, sessionsLock, withHostLocks } from './locks.js';
+import { isObject } from './profiles.js';
+import { isUnchanged, type JsonFile, type Patience, readJsonFile } from './store-file.js';
+
+export interface PinsPlace {
+  readonly agent: string;
+  /** sessions.json; need not exist. */
+  readonly path: string;
+  readonly uid: number | null;
+  readonly torn: Patience;
+  readonly lock: LockPatience;
+}
+
+/** sessions.json of one agent: every release whose logins are JSON. */
+export function jsonPins(place: PinsPlace): Pins {
+  return {
+    agent: place.agent,
+    read: async () => {
+      const file = await load(place);
+      return file === null ? [] : parseSessions(place.path, file.value, place.agent);
+    },
+    set: async (keys, profileId) => await setPins(place, keys, profileId),
+  };
+}
+
+async function load(place: PinsPlace): Promise<JsonFile | null> {
+  return await readJsonFile(place.path, 'HOST_UNREADABLE', place.torn);
+}
+
+/**
+ * Only the few fields that are needed are narrowed by hand: a schema per entry would take seconds on 10,000 of them.
+ * With one store for several agents (`session.store` without `{agentId}`) the others' entries are left out.
+ * @throws HOST_UNREADABLE naming the entry that is not an object.
+ */
+function parseSessions(path: string, store: JsonObject, agent: string): SessionEntry[] {
+  const entries: SessionEntry[] = [];
+  for (const [key, entry] of Object.entries(store)) {
+    if (!isObject(entry)) {
+      throw new RouterError('HOST_UNREADABLE', `cannot understand ${path}: an entry is not an object`, {
+        hint: 'openclaw sessions says what is wrong; nothing was changed',
+      });
+    }
+    const owner = /^agent:([^:]+):/i.exec(key.trim())?.[1]?.toLowerCase();
+    if (owner === undefined || owner === agent) entries.push(parseEntry(key, entry));
+  }
+  return entries;
+}
+
+function parseEntry(key: string, entry: JsonObject): SessionEntry {
+  const origin = isObject(entry.origin) ? entry.origin : {};
+  const delivery = isObject(entry.deliveryContext) ? entry.deliveryContext : {};
+  return {
+    key,
+    updatedAt: typeof entry.updatedAt === 'number' ? entry.updatedAt : 0,
+    pinnedTo: text(entry.authProfileOverride),
+    pinSource: text(entry.authProfileOverrideSource),
+    channel:
+      text(entry.channel) ?? text(entry.lastChannel) ?? text(delivery.channel) ?? text(origin.provider),
+    from: text(origin.from),
+    to: text(entry.lastTo) ?? text(delivery.to) ?? text(origin.to),
+    accountId: text(entry.lastAccountId) ?? text(delivery.accountId) ?? text(origin.accountId),
+    spawnedBy: text(entry.spawnedBy),
+  };
+}
+
+function text(value: Json | undefined): string | null {
+  return typeof value === 'string' && value !== '' ? value : null;
+}
+
+const ATTEMPTS = 5;
+
+async function setPins(
+  place: PinsPlace,
+  keys: readonly string[],
+  profileId: string | null,
+): Promise<readonly PinOutcome[]> {
+  for (let attempt = 1; ; attempt += 1) {
+    const file = await load(place);
+    if (file === null) return keys.map((key) => ({ key, was: null, is: null, result: 'gone' }));
+    const { store, outcomes } = plan(place, file.value, keys, profileId);
+    if (outcomes.every(({ result }) => result !== 'set')) return outcomes;
+    if (attempt === 1) await refuseForeignOwner(place);
+    // A big store takes long to parse and print: that is done outside the lock, the comparison inside it.
+    const text = JSON.stringify(store, null, 2);
+    const written = await withHostLocks([sessionsLock(place.path)], place.lock, () =>
+      write(place, file, text),
+    );
+    if (written) return await proved(place, outcomes, profileId);
+    if (attempt === ATTEMPTS) {
+      return outcomes.map((outcome) =>
+        outcome.result === 'set' ? { ...outcome, is: outcome.was, result: 'pending' } : outcome,
+      );
+    }
+  }
+}
+
+/** OpenClaw writes this file without a line break at the end. False when the host changed it meanwhile. */
+async function write(place: PinsPlace, file: JsonFile, text: string): Promise<boolean> {
+  let moved = false;
+  try {
+    await writeAtomic(place.path, text, {
+      beforeRename: async () => {
+        moved = !(await isUnchanged(place.path, file.text));
+        if (moved) throw new Error('moved');
+      },
+    });
+    return true;
+  } catch (error) {
+    if (moved) return false;
+    throw error;
+  }
+}
+
+interface PinPlan {
+  readonly store: JsonObject;
+  readonly outcomes: readonly PinOutcome[];
+}
+
+function plan(
+  place: PinsPlace,
+  store: JsonObject,
+  keys: readonly string[],
+  profileId: string | null,
+): PinPlan {
+  const byName = new Map(
+    parseSessions(place.path, store, place.agent).map((entry) => [canonical(entry.key), entry.key]),
+  );
+  const changes = new Map<string, JsonObject>();
+  const outcomes = keys.map((key): PinOutcome => {
+    const name = Object.hasOwn(store, key) ? key : byName.get(canonical(key));
+    const entry = name === undefined ? undefined : store[name];
+    if (name === undefined || !isObject(entry)) return { key, was: null, is: null, result: 'gone' };
+    const was = text(entry.authProfileOverride);
+    if (isPinned(entry, profileId)) return { key, was, is: was, result: 'already' };
+    changes.set(name, pinned(entry, profileId));
+    return { key, was, is: profileId, result: 'set' };
+  });
+  const next = Object.entries(store).map(([key, entry]) => [key, changes.get(key) ?? entry]);
+  return { store: Object.fromEntries(next), outcomes };
+}
+
+/** `normalizeStoreSessionKey`: OpenClaw merges the spellings of a key into this one. */
+function canonical(key: string): string {
+  return key.trim().toLowerCase();
+}
+
+function isPinned(entry: JsonObject, profileId: string | null): boolean {
+  const {
+    authProfileOverride: to,
+    authProfileOverrideSource: source,
+    authProfileOverrideCompactionCount: count,
+  } = entry;
+  if (profileId === null) return to === undefined && source === undefined && count === undefined;
+  return to === profileId && source === 'user' && count === undefined;
+}
+
+/** A number in the compaction count makes OpenClaw read the pin as its own choice; an explicit `user` survives a reset. */
+function pinned(entry: JsonObject, profileId: string | null): JsonObject {
+  const kept = Object.entries(entry).filter(
+    ([key]) => key !== 'authProfileOverrideCompactionCount' && (profileId !== null || !key.startsWith(PIN)),
+  );
+  if (profileId === null) return Object.fromEntries(kept);
+  return { ...Object.fromEntries(kept), authProfileOverride: profileId, authProfileOverrideSource: 'user' };
+}
+
+const PIN = 'authProfileOverride';
+
+/** What the file says now. From 5.2 the host ignores the lock and can write its own copy over ours. */
+async function proved(
+  place: PinsPlace,
+  outcomes: readonly PinOutcome[],
+  profileId: string | null,
+): Promise<readonly PinOutcome[]> {
+  const file = await load(place);
+  const now =
+    file === null
+      ? null
+      : plan(
+          place,
+          file.value,
+          outcomes.map(({ key }) => key),
+          profileId,
+        ).outcomes;
+  return outcomes.map((outcome, index) => {
+    const seen = now?.[index];
+    if (outcome.result !== 'set' || seen?.result === 'already') return outcome;
+    return seen === undefined || seen.result === 'gone'
+      ? { ...outcome, is: null, result: 'gone' }
+      : { ...outcome, is: seen.was, result: 'pending' };
+  });
+}
+
+async function refuseForeignOwner(place: PinsPlace): Promise<void> {
+  try {
+    const { uid } = await stat(place.path);
+    if (place.uid !== null && uid !== place.uid) throw foreignOwner(place.path, uid);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw ioError(error, place.path, 'read');
+  }
+}

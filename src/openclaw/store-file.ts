@@ -1,0 +1,94 @@
+import { constants } from 'node:fs';
+import { lstat, open, readFile } from 'node:fs/promises';
+import { type ErrorCode, RouterError, systemErrorCode } from '../errors.js';
+import type { JsonObject } from '../json.js';
+import { ioError } from '../os/atomic.js';
+
+/** How long a read waits for a host that is in the middle of writing (2026.3.28 truncates, then writes). */
+export interface Patience {
+  readonly tornMs: number;
+}
+
+export interface JsonFile {
+  /** As read, to tell whether the file is still the same right before it is replaced. */
+  readonly text: string;
+  readonly value: JsonObject;
+}
+
+export const PATIENCE: Patience = { tornMs: 1000 };
+
+const POLL_MS = 25;
+
+/**
+ * A JSON object the host keeps in a file, or null when there is no such file. Empty and half-written text is read again
+ * until `patience` is used up; a symlink is followed, one that leads nowhere is an error and not an absent store.
+ * @throws `code` with one sentence naming the file and what is wrong with it; IO when the system refuses the read.
+ */
+export async function readJsonFile(
+  path: string,
+  code: ErrorCode,
+  patience: Patience = PATIENCE,
+): Promise<JsonFile | null> {
+  const deadline = performance.now() + patience.tornMs;
+  for (;;) {
+    const text = await readText(path, code);
+    if (text === null) return null;
+    const outcome = parseObject(text);
+    if (typeof outcome !== 'string') return { text, value: outcome };
+    if (text.startsWith(BOM) || performance.now() >= deadline) throw unreadable(path, code, outcome);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** Whether the file's bytes are still `text` (null: still absent). */
+export async function isUnchanged(path: string, text: string | null): Promise<boolean> {
+  try {
+    return (await readFile(path, 'utf8')) === text;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return text === null;
+    throw ioError(error, path, 'read');
+  }
+}
+
+const BOM = '\ufeff';
+
+/** The object, or in words why the text is none. */
+function parseObject(text: string): JsonObject | string {
+  if (text.startsWith(BOM)) return 'it begins with a byte-order mark, which OpenClaw cannot read either';
+  if (text.trim() === '') return 'it is empty';
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return /^\s*[[{]/.test(text) ? 'it is not complete JSON' : 'it is not JSON';
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
+  return `it holds ${Array.isArray(value) ? 'a list' : value === null ? 'null' : `a ${typeof value}`} where an object belongs`;
+}
+
+async function readText(path: string, code: ErrorCode): Promise<string | null> {
+  try {
+    // Not blocking, so that a pipe someone put there cannot hang the command.
+    const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    try {
+      if (!(await file.stat()).isFile()) throw unreadable(path, code, 'it is not a regular file');
+      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await file.readFile());
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (systemErrorCode(error) === 'ERR_ENCODING_INVALID_ENCODED_DATA') {
+      throw unreadable(path, code, 'it is not UTF-8 text');
+    }
+    if (systemErrorCode(error) !== 'ENOENT') throw ioError(error, path, 'read');
+  }
+  const link = await lstat(path).catch(() => null);
+  if (link?.isSymbolicLink()) throw unreadable(path, code, 'it is a link to a file that does not exist');
+  return null;
+}
+
+function unreadable(path: string, code: ErrorCode, why: string): RouterError {
+  return new RouterError(code, `cannot understand ${path}: ${why}`, {
+    hint: 'look at the file or restore it; nothing was changed, and it is never taken for an empty one',
+  });
+}

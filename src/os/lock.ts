@@ -1,0 +1,82 @@
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { RouterError, systemErrorCode } from '../errors.js';
+import { ioError } from './atomic.js';
+import { ensureFolder } from './folders.js';
+
+export interface RouterLock {
+  /**
+   * To be called right before each write that must not be interleaved: the lock can be lost while the process is stopped
+   * (a laptop's lid) for longer than ten seconds.
+   * @throws BUSY when it was.
+   */
+  check(): void;
+}
+
+export interface LockPatience {
+  /** ms to wait for another holder; default 15,000: longer than `STALE`, so that a killed holder's lock is waited out. */
+  readonly wait?: number;
+}
+
+/** ms without a sign of life after which a holder counts as dead; a live one gives a sign every half of it. */
+const STALE = 10_000;
+const STEP = 100;
+
+/**
+ * Runs `fn` while holding codex-router's own lock, `router.lock` in `folder` (our data folder, made if need be). For our own
+ * files only: never on a host's. Order: this lock first, then the host's. The caller never holds it across a prompt, a
+ * keychain call (`Repo.open`) or the network; it is not reentrant.
+ * @throws BUSY when another codex-router holds it past the wait, or when it was lost before `fn` ended; IO; what `fn` throws.
+ */
+export async function withRouterLock<Result>(
+  folder: string,
+  fn: (lock: RouterLock) => Promise<Result>,
+  { wait = 15_000 }: LockPatience = {},
+): Promise<Result> {
+  await ensureFolder(folder);
+  let lost = false;
+  const release = await acquire(folder, wait, () => {
+    lost = true;
+  });
+  try {
+    return await fn({
+      check() {
+        if (lost) throw busy('this codex-router was stopped so long that another one took over');
+      },
+    });
+  } finally {
+    // Fails only for a lock that was lost: then it is not ours to release.
+    await release().catch(() => undefined);
+  }
+}
+
+async function acquire(
+  folder: string,
+  wait: number,
+  onCompromised: () => void,
+): Promise<() => Promise<void>> {
+  // The default export exists both unbundled and bundled; the named ones only unbundled.
+  const { lock } = (await import('proper-lockfile')).default;
+  const lockfilePath = join(folder, 'router.lock');
+  const until = Date.now() + wait;
+  for (;;) {
+    try {
+      // Its own way to report a lost lock throws out of a timer, which would end the process in mid-write.
+      return await lock(folder, {
+        lockfilePath,
+        realpath: false,
+        stale: STALE,
+        update: STALE / 2,
+        onCompromised,
+      });
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ELOCKED') throw ioError(error, lockfilePath, 'write');
+    }
+    if (Date.now() >= until) throw busy('another codex-router is at work');
+    await pause(STEP);
+  }
+}
+
+function busy(message: string): RouterError {
+  return new RouterError('BUSY', message, { hint: 'run the command again in a moment' });
+}

@@ -1,0 +1,69 @@
+import { unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemErrorCode } from '../errors.js';
+import { type IdentityKey, identityKey } from '../identity.js';
+import { ioError, syncFolder } from '../os/atomic.js';
+import { type RepoFiles, recordName } from './files.js';
+import {
+  entryOf,
+  type Index,
+  type IndexReading,
+  identityNotFound,
+  withEntry,
+  withoutEntry,
+  writeIndex,
+} from './index.js';
+import type { IndexEntry } from './repo.js';
+
+/** Changes one entry of the index. @throws IDENTITY_NOT_FOUND, BUSY, IO */
+export async function changeEntry(
+  files: RepoFiles,
+  { index, text }: IndexReading,
+  key: IdentityKey,
+  change: (entry: IndexEntry) => IndexEntry,
+): Promise<IndexEntry> {
+  const entry = entryOf(index, key);
+  if (index === null || entry === null) throw identityNotFound(key);
+  const changed = change(entry);
+  await writeIndex(files, withEntry(index, changed), text);
+  return changed;
+}
+
+/**
+ * Index first, then record and back-ups. The index remembers what is being removed until it is gone, so that after a crash
+ * the orphan is told from one that a crashed `save` left and that must come back.
+ * @throws IDENTITY_NOT_FOUND, BUSY, IO
+ */
+export async function removeIdentity(
+  files: RepoFiles,
+  reading: IndexReading,
+  key: IdentityKey,
+): Promise<void> {
+  const { index, text } = reading;
+  const entry = entryOf(index, key);
+  if (index === null || entry === null) throw identityNotFound(key);
+  const name = recordName(key);
+  const removing: Index = {
+    ...withoutEntry(index, key),
+    removing: { ...index.removing, [name]: entry.revision },
+  };
+  await writeIndex(files, removing, text);
+  await unlinkDurably(files.records, name);
+  const { removeBackups } = await import('./backups.js');
+  await removeBackups(files.backups, name);
+}
+
+/** Deletes a file of `folder` so that it stays deleted; one that is gone already is no error. */
+export async function unlinkDurably(folder: string, name: string): Promise<void> {
+  const path = join(folder, name);
+  try {
+    await unlink(path);
+    await syncFolder(folder);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw ioError(error, path, 'write');
+  }
+}
+
+export function keysOf(index: Index): ReadonlyMap<string, IndexEntry> {
+  return new Map(index.identities.map((entry) => [recordName(identityKey(entry.identity)), entry]));
+}

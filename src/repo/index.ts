@@ -1,0 +1,159 @@
+import { readdir } from 'node:fs/promises';
+import * as z from 'zod';
+import { RouterError, systemErrorCode } from '../errors.js';
+import { type IdentityKey, identityKey, parseAccountId, parseUserId } from '../identity.js';
+import { ioError, writeAtomic } from '../os/atomic.js';
+import type { RepoFiles } from './files.js';
+import { damage, FORMAT_VERSION, parseVersioned, readTextOrNull } from './format.js';
+import type { Fingerprint, IndexEntry } from './repo.js';
+
+// Loose objects: fields of a later minor release stay on the entries, also through a change of ours.
+const text = z.string().nullable();
+const entryFormat = z.looseObject({
+  identity: z.looseObject({
+    accountId: z.string(),
+    userId: z.string(),
+    email: text,
+    plan: text,
+    workspace: text,
+  }),
+  alias: text,
+  fingerprint: z.string().regex(/^[0-9a-f]{32}$/),
+  expiresAt: z.number(),
+  revision: z.number().int().positive(),
+  source: z.enum(['codex', 'file', 'openclaw', 'slot']),
+  verified: z.boolean(),
+  sharedWith: z.literal('codex').nullable(),
+  placement: z
+    .looseObject({ slot: z.string(), fingerprint: z.string().regex(/^[0-9a-f]{32}$/), at: z.number() })
+    .nullable(),
+  addedAt: z.number(),
+  updatedAt: z.number(),
+});
+const indexFormat = z.looseObject({
+  version: z.literal(FORMAT_VERSION),
+  vaultId: z.uuid(),
+  identities: z.array(entryFormat),
+  /** Records being removed, by file name: an orphan up to that revision is to be deleted, a later one to be adopted. */
+  removing: z.record(z.string(), z.number().int()).default({}),
+});
+
+/** index.json: everything about the identities that is not secret. */
+export interface Index {
+  readonly version: typeof FORMAT_VERSION;
+  /** The vault whose records it lists. */
+  readonly vaultId: string;
+  readonly identities: readonly IndexEntry[];
+  readonly removing: { readonly [name: string]: number };
+}
+
+/** index.json as it was read; `text` is what a change must still find there. */
+export interface IndexReading {
+  /** Null when there is no file. */
+  readonly index: Index | null;
+  readonly text: string | null;
+}
+
+/** @throws VAULT_DAMAGED, VAULT_NEWER, IO */
+export async function readIndex(files: RepoFiles): Promise<IndexReading> {
+  const text = await readTextOrNull(files.index);
+  return { text, index: text === null ? null : parseIndex(text, files.index) };
+}
+
+/** As `readIndex` for who has no key: records without an index are not "no identities". @throws VAULT_DAMAGED */
+export async function readClosedIndex(files: RepoFiles): Promise<IndexReading> {
+  const reading = await readIndex(files);
+  if (reading.index !== null) return reading;
+  const records = await recordNames(files);
+  if (records.length === 0) return reading;
+  throw new RouterError('VAULT_DAMAGED', `index.json is missing beside ${records.length} sealed identities`, {
+    hint: 'codex-router vault status --check rebuilds it from the records',
+  });
+}
+
+/** The names of the sealed records that exist; none when there is no folder. */
+export async function recordNames(files: RepoFiles): Promise<readonly string[]> {
+  try {
+    return (await readdir(files.records)).filter((name) => /^[0-9a-f]{32}$/.test(name));
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    throw ioError(error, files.records, 'read');
+  }
+}
+
+/**
+ * Replaces index.json durably and reads it back. The caller holds the router lock; should it not, a change made since
+ * `was` was read is still not lost.
+ * @throws BUSY when the file is no longer `was`, IO
+ */
+export async function writeIndex(files: RepoFiles, index: Index, was: string | null): Promise<void> {
+  const text = `${JSON.stringify(index, null, 1)}\n`;
+  const beforeRename = async () => {
+    if ((await readTextOrNull(files.index)) === was) return;
+    throw new RouterError('BUSY', 'another codex-router changed the list of identities just now', {
+      hint: 'run the command again',
+    });
+  };
+  await writeAtomic(files.index, text, { beforeRename });
+  if ((await readTextOrNull(files.index)) !== text) {
+    throw new RouterError('IO', `${files.index} does not read back as it was written`, {
+      hint: 'check the disk, and that no other program writes there',
+    });
+  }
+}
+
+export function entryOf(index: Index | null, key: IdentityKey): IndexEntry | null {
+  return index?.identities.find((entry) => identityKey(entry.identity) === key) ?? null;
+}
+
+/** The index with `entry` in the place of the one of the same identity, else at the end. */
+export function withEntry(index: Index, entry: IndexEntry): Index {
+  const key = identityKey(entry.identity);
+  const known = entryOf(index, key) !== null;
+  const identities = known
+    ? index.identities.map((old) => (identityKey(old.identity) === key ? entry : old))
+    : [...index.identities, entry];
+  return { ...index, identities };
+}
+
+export function withoutEntry(index: Index, key: IdentityKey): Index {
+  return { ...index, identities: index.identities.filter((entry) => identityKey(entry.identity) !== key) };
+}
+
+export function identityNotFound(key: IdentityKey): RouterError {
+  return new RouterError('IDENTITY_NOT_FOUND', `there is no stored identity ${key}`, {
+    hint: 'codex-router list',
+  });
+}
+
+function parseIndex(json: string, path: string): Index {
+  const found = indexFormat.safeParse(parseVersioned(json, path, 'VAULT_DAMAGED'));
+  if (!found.success) {
+    throw damage(path, `its field ${found.error.issues[0]?.path.join('.') || '(top)'} is not as it must be`);
+  }
+  const identities = found.data.identities.map((entry) => parseEntry(entry, path));
+  if (new Set(identities.map((entry) => identityKey(entry.identity))).size < identities.length) {
+    throw damage(path, 'it lists an identity twice');
+  }
+  return { ...found.data, identities };
+}
+
+function parseEntry(entry: z.infer<typeof entryFormat>, path: string): IndexEntry {
+  try {
+    const accountId = parseAccountId(entry.identity.accountId);
+    const userId = parseUserId(entry.identity.userId);
+    const fingerprint = parseFingerprint(entry.fingerprint);
+    const placement = entry.placement && {
+      ...entry.placement,
+      fingerprint: parseFingerprint(entry.placement.fingerprint),
+    };
+    return { ...entry, identity: { ...entry.identity, accountId, userId }, fingerprint, placement };
+  } catch {
+    throw damage(path, 'it lists an identity without usable ids');
+  }
+}
+
+/** `text` was checked by the format above or made by the vault. */
+export function parseFingerprint(text: string): Fingerprint {
+  return text as Fingerprint;
+}

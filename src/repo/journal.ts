@@ -1,0 +1,124 @@
+import { randomUUID } from 'node:crypto';
+import { open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemErrorCode } from '../errors.js';
+import type { AccountId, UserId } from '../identity.js';
+import { ioError, writeAtomic } from '../os/atomic.js';
+import { ensureFolder } from '../os/folders.js';
+
+/** Whom a journal line speaks of: ids only, never a token, e-mail or path. */
+export interface Who {
+  readonly accountId: AccountId;
+  readonly userId: UserId;
+}
+
+/** How far a switch came. A line is written before the step that follows it is begun. */
+export type SwitchStep = 'begun' | 'swapped' | 'done';
+
+export interface SwitchRecord {
+  readonly id: string;
+  /** ms epoch of the latest line. */
+  readonly at: number;
+  /** `SlotAddress.id` */
+  readonly slot: string;
+  readonly from: Who | null;
+  readonly to: Who | null;
+  readonly step: SwitchStep;
+}
+
+/** What was switched, when, and how far it came; the memory behind `use -`. */
+export interface Journal {
+  /** Oldest first, one per switch; a torn last line (a crash while writing it) is left out. */
+  read(): Promise<readonly SwitchRecord[]>;
+  /** Durable when it returns; gives the id that `advance` needs. */
+  begin(slot: string, from: Who | null, to: Who | null, now: number): Promise<string>;
+  advance(id: string, step: 'swapped' | 'done', now: number): Promise<void>;
+}
+
+const KEPT = 200;
+const LONGEST_BYTES = 256 * 1024;
+
+/** The journal in `folder`: JSON lines in a 0600 file, cut to the last 200 switches when it grows past 256 KiB. */
+export function journalIn(folder: string): Journal {
+  const path = join(folder, 'journal.jsonl');
+  const append = async (line: object): Promise<void> => {
+    await ensureFolder(folder);
+    try {
+      const file = await open(path, 'a', 0o600);
+      try {
+        // A line torn by a crash must not swallow the next one.
+        const { size } = await file.stat();
+        await file.appendFile(`${size > 0 ? await lineBreak(path, size) : ''}${JSON.stringify(line)}\n`);
+        await file.datasync();
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      throw ioError(error, path, 'write');
+    }
+  };
+  const load = async (): Promise<{ records: SwitchRecord[]; bytes: number }> => {
+    let text: string;
+    try {
+      text = await readFile(path, 'utf8');
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT') return { records: [], bytes: 0 };
+      throw ioError(error, path, 'read');
+    }
+    return { records: collect(text), bytes: text.length };
+  };
+  return {
+    async read() {
+      return (await load()).records;
+    },
+    async begin(slot, from, to, now) {
+      const { records, bytes } = await load();
+      if (bytes > LONGEST_BYTES) {
+        const kept = records.slice(-KEPT).map((record) => `${JSON.stringify({ v: 1, ...record })}\n`);
+        await writeAtomic(path, kept.join(''));
+      }
+      const id = randomUUID();
+      await append({ v: 1, id, at: now, slot, from, to, step: 'begun' });
+      return id;
+    },
+    async advance(id, step, now) {
+      await append({ v: 1, id, at: now, step });
+    },
+  };
+}
+
+async function lineBreak(path: string, size: number): Promise<string> {
+  const file = await open(path, 'r');
+  try {
+    const { buffer } = await file.read(Buffer.alloc(1), 0, 1, size - 1);
+    return buffer[0] === 0x0a ? '' : '\n';
+  } finally {
+    await file.close();
+  }
+}
+
+function collect(text: string): SwitchRecord[] {
+  const switches = new Map<string, SwitchRecord>();
+  for (const line of text.split('\n')) {
+    const parsed = parseLine(line);
+    if (parsed === null) continue;
+    const known = switches.get(parsed.id);
+    if (known !== undefined) switches.set(parsed.id, { ...known, at: parsed.at, step: parsed.step });
+    else if (parsed.slot !== undefined)
+      switches.set(parsed.id, { from: null, to: null, ...parsed, slot: parsed.slot });
+  }
+  return [...switches.values()];
+}
+
+type Line = Pick<SwitchRecord, 'id' | 'at' | 'step'> & Partial<SwitchRecord>;
+
+/** Null for a torn or foreign line: the journal informs, it never decides what a slot holds. */
+function parseLine(line: string): Line | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    if (typeof value !== 'object' || value === null || !('id' in value) || !('step' in value)) return null;
+    return 'v' in value && value.v === 1 ? (value as unknown as Line) : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,177 @@
+import { createHmac } from 'node:crypto';
+import { join } from 'node:path';
+import { RouterError } from '../errors.js';
+import type { Grant } from '../grant.js';
+import type { Holding } from '../holding.js';
+import { type IdentityKey, identityKey } from '../identity.js';
+import { writeAtomic } from '../os/atomic.js';
+import { ensureFolder } from '../os/folders.js';
+import { writeBackup } from './backups.js';
+import { changeEntry, removeIdentity } from './closed.js';
+import { type RepoFiles, recordName } from './files.js';
+import { readTextOrNull } from './format.js';
+import { type Mending, mendedReading } from './heal.js';
+import { entryOf, identityNotFound, parseFingerprint, withEntry, writeIndex } from './index.js';
+import { openRecord, parseHeader, type RecordFacts, type RecordHeader, sealRecord } from './record.js';
+import type { Fingerprint, IndexEntry, OpenRepo, SaveFacts } from './repo.js';
+import type { Vault } from './vault.js';
+
+export interface OpenedDeps {
+  readonly files: RepoFiles;
+  readonly vault: Vault;
+  /** ms epoch */
+  readonly now: () => number;
+}
+
+/** The open store, plus what only the vault's own commands use. */
+export interface MendableRepo extends OpenRepo {
+  /**
+   * Writes down what every reading of an open repo already takes into account: entries rebuilt from records that a crash
+   * left ahead of the index, and orphans of an unfinished removal deleted. Call it under the router lock.
+   */
+  mend(): Promise<Mending>;
+}
+
+/** The repo with its key. What changes something is to be called under the router lock; what reads may be called without. */
+export function openedRepo({ files, vault, now }: OpenedDeps): MendableRepo {
+  const read = () => mendedReading(files, vault, fingerprint);
+
+  function fingerprint(grant: Grant): Fingerprint {
+    const mac = createHmac('sha256', vault.fingerprintKey).update(grant.refreshToken.reveal(), 'utf8');
+    return parseFingerprint(mac.digest('hex').slice(0, 32));
+  }
+
+  async function load(key: IdentityKey): Promise<Holding> {
+    const entry = entryOf((await read()).index, key);
+    if (entry === null) throw identityNotFound(key);
+    const path = join(files.records, recordName(key));
+    const text = await readTextOrNull(path);
+    if (text === null) throw lost(key, 'is missing', path);
+    const head = parseHeader(text, path);
+    if (head.identity !== key) throw lost(key, "was swapped with another identity's", path);
+    if (head.revision < entry.revision) throw lost(key, 'was rolled back to an older one', path);
+    return openRecord(vault, head, key, path).holding;
+  }
+
+  async function save(holding: Holding, facts: SaveFacts = {}): Promise<IndexEntry> {
+    const { index, text } = await read();
+    const key = identityKey(holding.identity);
+    const old = entryOf(index, key);
+    const path = join(files.records, recordName(key));
+    const above = Math.max(old?.revision ?? 0, index.removing[recordName(key)] ?? 0, await revisionAt(path));
+    const entry = entryFor(holding, facts, old, {
+      now: now(),
+      revision: above + 1,
+      print: fingerprint(holding.grant),
+    });
+    const record = sealRecord(
+      vault,
+      { holding: { ...holding, identity: entry.identity }, facts: factsOf(entry) },
+      entry.revision,
+    );
+    await ensureFolder(files.records);
+    await writeAtomic(path, record);
+    await readBack(path, record, key);
+    await writeIndex(files, withEntry(index, entry), text);
+    return entry;
+  }
+
+  async function readBack(path: string, record: string, key: IdentityKey): Promise<void> {
+    const text = await readTextOrNull(path);
+    if (text !== record) {
+      throw new RouterError('IO', `${path} does not read back as it was written`, {
+        hint: 'check the disk, and that no other program writes there',
+      });
+    }
+    openRecord(vault, parseHeader(text, path), key, path);
+  }
+
+  /** The revision a record's header claims; a damaged record is set aside by name first, for it may be the only copy. */
+  async function revisionAt(path: string): Promise<number> {
+    const text = await readTextOrNull(path);
+    if (text === null) return 0;
+    let head: RecordHeader;
+    try {
+      head = parseHeader(text, path);
+    } catch (error) {
+      if (!(error instanceof RouterError) || error.code !== 'RECORD_DAMAGED') throw error;
+      await writeAtomic(`${path}.damaged`, text);
+      return 0;
+    }
+    return head.revision;
+  }
+
+  async function backUp(holding: Holding, reason: string): Promise<void> {
+    const key = identityKey(holding.identity);
+    const at = now();
+    const facts = {
+      alias: null,
+      source: 'slot',
+      verified: false,
+      sharedWith: null,
+      addedAt: at,
+      updatedAt: at,
+    } as const;
+    const mark = `backup|${at}|${reason}`;
+    const sealed = sealRecord(vault, { holding, facts }, 1, mark);
+    const text = `${JSON.stringify({ ...parseHeader(sealed, files.backups), at, reason })}\n`;
+    const path = await writeBackup(files.backups, recordName(key), at, text);
+    openRecord(vault, parseHeader((await readTextOrNull(path)) ?? '', path), key, path, mark);
+  }
+
+  const repo: MendableRepo = {
+    fingerprint,
+    load,
+    save,
+    backUp,
+    list: async () => (await read()).index.identities,
+    setAlias: async (key, alias) => changeEntry(files, await read(), key, (entry) => ({ ...entry, alias })),
+    place: async (key, placement) =>
+      changeEntry(files, await read(), key, (entry) => ({ ...entry, placement })),
+    remove: async (key) => removeIdentity(files, await read(), key),
+    open: async () => repo,
+    mend: async () => (await read()).mend(),
+  };
+  return repo;
+}
+
+function entryFor(
+  holding: Holding,
+  facts: SaveFacts,
+  old: IndexEntry | null,
+  { now, revision, print }: { readonly now: number; readonly revision: number; readonly print: Fingerprint },
+): IndexEntry {
+  const { identity, grant } = holding;
+  const known = old?.identity;
+  return {
+    ...old,
+    // Tokens carry no workspace name, and not always the rest: what is known is not forgotten.
+    identity: {
+      ...known,
+      ...identity,
+      email: identity.email ?? known?.email ?? null,
+      plan: identity.plan ?? known?.plan ?? null,
+      workspace: identity.workspace ?? known?.workspace ?? null,
+    },
+    alias: facts.alias === undefined ? (old?.alias ?? null) : facts.alias,
+    fingerprint: print,
+    expiresAt: grant.expiresAt,
+    revision,
+    source: facts.source ?? old?.source ?? 'file',
+    verified: facts.verified ?? old?.verified ?? false,
+    sharedWith: facts.sharedWith === undefined ? (old?.sharedWith ?? null) : facts.sharedWith,
+    placement: facts.placement === undefined ? (old?.placement ?? null) : facts.placement,
+    addedAt: old?.addedAt ?? now,
+    updatedAt: old !== null && old.fingerprint === print ? old.updatedAt : now,
+  };
+}
+
+function factsOf({ alias, source, verified, sharedWith, addedAt, updatedAt }: IndexEntry): RecordFacts {
+  return { alias, source, verified, sharedWith, addedAt, updatedAt };
+}
+
+function lost(key: IdentityKey, why: string, path: string): RouterError {
+  return new RouterError('RECORD_DAMAGED', `the sealed record of ${key} ${why}`, {
+    hint: `put ${path} back from a backup, or log that account in again and codex-router import`,
+  });
+}

@@ -1,0 +1,123 @@
+import { RouterError } from '../errors.js';
+import type { Holding } from '../holding.js';
+import { identityKey, sameIdentity } from '../identity.js';
+import type { OpenRepo } from '../repo/repo.js';
+import type { HostNote } from '../slot/host.js';
+import {
+  applyImport,
+  type Imported,
+  type ImportOptions,
+  planImport,
+  readStored,
+  type Skipped,
+} from './import.js';
+import type { LoginHome, Seal } from './import-source.js';
+import type { Candidate } from './import-step.js';
+
+export interface ImportOutcome {
+  readonly imported: readonly Imported[];
+  readonly skipped: readonly Skipped[];
+  readonly notes: readonly HostNote[];
+}
+
+/** Whether the Codex home loses the login it gives (`take`), or knowingly keeps a copy (`keep`). */
+export type HomeChoice = 'take' | 'keep';
+
+/** @param choice null for what an interrupted import left over: that one was taken. */
+export function homeCandidate(
+  home: LoginHome,
+  holding: Holding,
+  repo: OpenRepo,
+  choice: HomeChoice | null,
+): Candidate {
+  return {
+    holding,
+    fingerprint: repo.fingerprint(holding.grant),
+    from: choice === null ? `an interrupted import from ${home.folder}` : home.folder,
+    source: 'codex',
+    sharedWith: choice === 'keep' ? 'codex' : null,
+    placement: null,
+  };
+}
+
+/**
+ * Imports from a Codex home: first what an interrupted import left there, then its login. The caller holds the router's
+ * lock and has opened the vault, because Codex's own locks are held in here and allow for neither.
+ * @param shown the login the person was asked about; null when there is only a left-over.
+ * @throws as `planImport` and the home; whatever was stored until then stays stored.
+ */
+export async function importFromHome(
+  home: LoginHome,
+  repo: OpenRepo,
+  shown: Holding | null,
+  choice: HomeChoice,
+  options: ImportOptions,
+): Promise<ImportOutcome> {
+  const imported: Imported[] = [];
+  const notes: HostNote[] = [];
+  const store = async (candidate: Candidate, how: ImportOptions): Promise<void> => {
+    const plan = planImport([candidate], await readStored(repo, [candidate]), how);
+    imported.push(...(await applyImport(repo, plan)));
+    await proveStored(repo, candidate.holding);
+  };
+  if ((await home.readLeftover()) !== null) {
+    const how = shown === null ? options : { ...options, alias: null, expect: null };
+    await home.resume(resumeSeal(home, repo, notes, (candidate) => store(candidate, how)));
+  }
+  if (shown === null) return { imported, skipped: [], notes };
+  const seal: Seal = (holding) => store(homeCandidate(home, holding, repo, choice), options);
+  if (choice === 'take') {
+    await home.take(shown, seal);
+    notes.push({
+      code: 'TAKEN',
+      text: `${home.folder} is signed out now: Codex programs still running should be closed`,
+    });
+  } else {
+    await seal(await stillThere(home, shown));
+    notes.push({
+      code: 'SHARED_WITH_CODEX',
+      text: `${home.folder} keeps this login too: the first of the two to refresh it shuts the other out, and the next codex login revokes it for both`,
+    });
+  }
+  return { imported, skipped: [], notes };
+}
+
+/** A left-over that lost against the stored login is kept sealed: its plaintext must not stay, and it may be the only copy. */
+function resumeSeal(
+  home: LoginHome,
+  repo: OpenRepo,
+  notes: HostNote[],
+  store: (candidate: Candidate) => Promise<void>,
+): Seal {
+  return async (holding) => {
+    try {
+      await store(homeCandidate(home, holding, repo, null));
+      notes.push({ code: 'RESUMED', text: `an interrupted import from ${home.folder} was finished` });
+    } catch (error) {
+      if (!(error instanceof RouterError && error.code === 'GRANT_NOT_NEWER')) throw error;
+      await repo.backUp(holding, 'left by an interrupted import, not newer than the stored login');
+      notes.push({
+        code: 'BACKED_UP',
+        text: `a login left by an interrupted import from ${home.folder} is not newer than the stored one: sealed as a back-up`,
+      });
+    }
+  };
+}
+
+async function stillThere(home: LoginHome, shown: Holding): Promise<Holding> {
+  const now = await home.read();
+  if (now !== null && sameIdentity(now.identity, shown.identity)) return now;
+  throw new RouterError('SLOT_CHANGED', `${home.folder} has another login now`, {
+    hint: 'codex-router import',
+  });
+}
+
+/** The only other copy is about to be removed, so what the record gives back is compared with it. */
+async function proveStored(repo: OpenRepo, holding: Holding): Promise<void> {
+  const key = identityKey(holding.identity);
+  const stored = await repo.load(key);
+  if (stored.grant.refreshToken.equals(holding.grant.refreshToken)) return;
+  throw new RouterError('RECORD_DAMAGED', `the sealed record of ${key} does not give back what was put in`, {
+    hint: 'codex-router vault status --check',
+  });
+}

@@ -1,0 +1,68 @@
+import { RouterError } from '../errors.js';
+import type { Holding } from '../holding.js';
+import type { OpenRepo } from '../repo/repo.js';
+import type { Host } from '../slot/host.js';
+import type { Slot } from '../slot/slot.js';
+import type { Skipped } from './import.js';
+import type { Candidate } from './import-step.js';
+
+export interface Found {
+  readonly candidates: readonly Candidate[];
+  /** What is there and cannot be imported. */
+  readonly skipped: readonly Skipped[];
+}
+
+/**
+ * The logins of every slot of every agent, and of the other profiles beside it. Reads only. One grant in several places
+ * (releases copy the main agent's to others) is one candidate, placed where it was met first.
+ */
+export async function findInHost(
+  host: Host,
+  fingerprint: OpenRepo['fingerprint'],
+  now: number,
+): Promise<Found> {
+  const candidates: Candidate[] = [];
+  const skipped: Skipped[] = [];
+  const found = (holding: Holding, slot: Slot, profileId: string): void => {
+    const print = fingerprint(holding.grant);
+    candidates.push({
+      holding,
+      fingerprint: print,
+      from: placeOf(slot, profileId),
+      source: 'openclaw',
+      sharedWith: undefined,
+      placement: { slot: idOf(slot, profileId), fingerprint: print, at: now },
+    });
+  };
+  for (const slot of await host.allSlots()) {
+    const { profileId } = slot.address;
+    try {
+      const { occupant, neighbours } = await slot.read();
+      if (occupant.kind === 'login') found(parts(occupant), slot, profileId);
+      if (occupant.kind === 'foreign') {
+        skipped.push({ from: placeOf(slot, profileId), reason: `it holds ${occupant.what}` });
+      }
+      for (const neighbour of neighbours) {
+        if (neighbour.kind === 'login') found(parts(neighbour), slot, neighbour.profileId);
+        else skipped.push({ from: placeOf(slot, neighbour.profileId), reason: `it holds ${neighbour.what}` });
+      }
+    } catch (error) {
+      if (!(error instanceof RouterError)) throw error;
+      skipped.push({ from: placeOf(slot, profileId), reason: error.message });
+    }
+  }
+  return { candidates, skipped };
+}
+
+function parts({ identity, grant, hostFields, selection }: Holding): Holding {
+  return { identity, grant, hostFields, selection };
+}
+
+function placeOf({ address }: Slot, profileId: string): string {
+  return `OpenClaw ${address.agent}/${profileId}`;
+}
+
+/** As `Placement.slot` wants it: the slot's id with its last part, the profile, exchanged. */
+function idOf({ address }: Slot, profileId: string): string {
+  return `${address.id.slice(0, address.id.length - address.profileId.length)}${profileId}`;
+}

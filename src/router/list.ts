@@ -1,0 +1,54 @@
+import { RouterError } from '../errors.js';
+import { type Identity, sameIdentity } from '../identity.js';
+import type { IndexEntry, Repo } from '../repo/repo.js';
+import type { Host, HostNote } from '../slot/host.js';
+import type { SlotAddress } from '../slot/slot.js';
+
+export interface ListedIdentity {
+  readonly entry: IndexEntry;
+  /** Whether the slot's own tokens say it is this identity; null when the slot could not be read. */
+  readonly active: boolean | null;
+}
+
+export interface Listing {
+  readonly identities: readonly ListedIdentity[];
+  readonly slot: SlotAddress | null;
+  /** Who is in the slot, stored here or not; null when it is empty, holds something else or could not be read. */
+  readonly occupant: Identity | null;
+  readonly notes: readonly HostNote[];
+}
+
+/** The stored identities and which one is active. Opens no vault, takes no lock, writes nothing, needs no network. */
+export async function list(
+  repo: Repo,
+  findHost: () => Promise<Host>,
+  agent: string | null,
+): Promise<Listing> {
+  const [entries, seen] = await Promise.all([repo.list(), occupantOf(findHost, agent)]);
+  const { slot, occupant, notes, known } = seen;
+  const identities = entries.map((entry) => ({
+    entry,
+    active: known ? occupant !== null && sameIdentity(entry.identity, occupant) : null,
+  }));
+  return { identities, slot, occupant, notes };
+}
+
+interface Seen extends Omit<Listing, 'identities'> {
+  readonly known: boolean;
+}
+
+async function occupantOf(findHost: () => Promise<Host>, agent: string | null): Promise<Seen> {
+  let slot: SlotAddress | null = null;
+  try {
+    const host = await findHost();
+    const group = await host.slotsFor(agent ?? host.defaultAgent);
+    slot = group.main.address;
+    const { occupant } = await group.main.read();
+    const notes =
+      occupant.kind === 'foreign' ? [{ code: 'SLOT_FOREIGN', text: `the slot holds ${occupant.what}` }] : [];
+    return { slot, occupant: occupant.kind === 'login' ? occupant.identity : null, notes, known: true };
+  } catch (error) {
+    if (!(error instanceof RouterError)) throw error;
+    return { slot, occupant: null, notes: [{ code: error.code, text: error.message }], known: false };
+  }
+}

@@ -1,0 +1,63 @@
+import { type ErrorCandidate, RouterError } from '../errors.js';
+import { identityKey, sameIdentity } from '../identity.js';
+import type { IndexEntry } from '../repo/repo.js';
+
+/**
+ * Whom a selector names: an accountId, `accountId/userId`, an alias, an e-mail, or a prefix of at least four characters
+ * of an accountId or alias that only one identity has. Exact matches win over prefixes; letter case of e-mails and
+ * aliases does not matter. Never a position in a list (a removal would make it name somebody else).
+ * @throws IDENTITY_NOT_FOUND with the list, IDENTITY_AMBIGUOUS with the candidates.
+ */
+export function resolve(selector: string, entries: readonly IndexEntry[]): IndexEntry {
+  const wanted = selector.trim();
+  const lower = wanted.toLowerCase();
+  const rungs: readonly ((entry: IndexEntry) => boolean)[] = [
+    (entry) => identityKey(entry.identity) === wanted,
+    (entry) => entry.alias?.toLowerCase() === lower,
+    (entry) => entry.identity.accountId === wanted,
+    (entry) => entry.identity.email?.toLowerCase() === lower,
+    (entry) => wanted.length >= 4 && identityKey(entry.identity).startsWith(wanted),
+    (entry) => wanted.length >= 4 && entry.alias?.toLowerCase().startsWith(lower) === true,
+  ];
+  for (const rung of rungs) {
+    const found = entries.filter(rung);
+    const only = found[0];
+    if (only !== undefined && found.length === 1) return only;
+    if (found.length > 1) throw ambiguous(found);
+  }
+  throw notFound(entries);
+}
+
+/** @throws IDENTITY_NOT_FOUND when the identity was removed in the meantime. */
+export function entryOf(who: IndexEntry['identity'], entries: readonly IndexEntry[]): IndexEntry {
+  const entry = entries.find((candidate) => sameIdentity(candidate.identity, who));
+  if (entry === undefined) throw notFound(entries);
+  return entry;
+}
+
+export function candidateOf(entry: IndexEntry): ErrorCandidate {
+  const { accountId, userId, email, plan } = entry.identity;
+  return { accountId, userId, alias: entry.alias, email, plan };
+}
+
+function ambiguous(found: readonly IndexEntry[]): RouterError {
+  const accounts = new Set(found.map((entry) => entry.identity.accountId));
+  const what = accounts.size === 1 ? 'that workspace has several of your logins' : 'several identities match';
+  return new RouterError('IDENTITY_AMBIGUOUS', `${what}: ${found.length} to choose from`, {
+    hint: 'name one by its alias or as accountId/userId',
+    candidates: found.map(candidateOf),
+  });
+}
+
+function notFound(entries: readonly IndexEntry[]): RouterError {
+  if (entries.length === 0) {
+    return new RouterError('IDENTITY_NOT_FOUND', 'no identity is stored yet', {
+      hint: 'log in with codex login --device-auth, then codex-router import',
+      candidates: [],
+    });
+  }
+  return new RouterError('IDENTITY_NOT_FOUND', 'no stored identity matches that', {
+    hint: 'codex-router list',
+    candidates: entries.map(candidateOf),
+  });
+}

@@ -1,0 +1,184 @@
+import { identityOf } from '../claims.js';
+import { RouterError } from '../errors.js';
+import type { Holding } from '../holding.js';
+import { type Identity, identityKey, sameIdentity } from '../identity.js';
+import type { Env } from '../os/folders.js';
+import type { Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
+import type { Host, HostNote, SlotGroup } from '../slot/host.js';
+import type { SessionWish } from '../slot/session.js';
+import type { Slot, SlotChange, SlotReading } from '../slot/slot.js';
+import { type CheckIn, planCheckIn } from './check-in.js';
+import { holderOf, type OutsideHolder } from './custody.js';
+import { type PinPlan, planPins } from './pins.js';
+import { entryOf } from './resolve.js';
+
+export interface PlanDeps {
+  readonly host: Host;
+  readonly outside: readonly OutsideHolder[];
+  readonly now: () => number;
+  readonly env: Env;
+}
+
+/** One slot's part of a switch. */
+export interface SlotPlan {
+  readonly slot: Slot;
+  readonly reading: SlotReading;
+  readonly put: SlotChange['put'];
+  readonly takeOut: readonly string[];
+}
+
+/** A whole switch, decided on one reading of the host, nothing written yet. */
+export interface SwitchPlan {
+  readonly entry: IndexEntry;
+  readonly holding: Holding;
+  readonly fingerprint: Fingerprint;
+  readonly group: SlotGroup;
+  readonly from: Identity | null;
+  readonly slots: readonly SlotPlan[];
+  readonly checkIns: readonly CheckIn[];
+  readonly pins: PinPlan;
+  readonly notes: readonly HostNote[];
+}
+
+/** Whether this plan rewrites a token in some slot; mending order and pins does not count. */
+export function isSwitch(plan: Pick<SwitchPlan, 'slots'>): boolean {
+  return plan.slots.some(({ put, takeOut }) => put !== 'keep' || takeOut.length > 0);
+}
+
+/**
+ * Reads everything a switch depends on and decides it (DESIGN, "The flow of use", steps 5 to 8).
+ * @throws SLOT_FOREIGN, SLOT_UNREADABLE, IDENTITY_IN_USE, IDENTITY_MISMATCH, HOST_UNTRUSTED_WITH_GRANT,
+ * SESSION_NOT_FOUND, RECORD_DAMAGED and what the ports throw; in every case nothing was written.
+ */
+export async function planSwitch(
+  deps: PlanDeps,
+  repo: OpenRepo,
+  wanted: Identity,
+  agent: string,
+  session: SessionWish,
+): Promise<SwitchPlan> {
+  const { host } = deps;
+  const now = deps.now();
+  const entry = entryOf(wanted, await repo.list());
+  const group = await host.slotsFor(agent);
+  const main = await group.main.read();
+  const readings = [{ slot: group.main, reading: main }];
+  for (const slot of group.copies) readings.push({ slot, reading: await slot.read() });
+  for (const { slot, reading } of readings) refuseForeign(slot, reading);
+
+  const checkIns: CheckIn[] = [];
+  for (const { slot, reading } of readings) {
+    for (const [held, place] of loginsOf(group, slot, reading, wanted)) {
+      const checkIn = alsoHeld(repo, held, await planCheckIn(repo, held, place, now), checkIns);
+      if (checkIn !== null) checkIns.push(checkIn);
+    }
+  }
+  const home = checkIns.findLast((checkIn) => sameIdentity(checkIn.kept.identity, wanted));
+  const holding = home?.kept ?? (await repo.load(identityKey(wanted)));
+  const fingerprint = home?.fingerprint ?? entry.fingerprint;
+  refuseOther(holding, wanted);
+
+  const custody = await holderOf(fingerprint, repo, host, group, deps.outside);
+  if (custody.holder !== null) {
+    const { name, remedy } = custody.holder;
+    throw new RouterError(
+      'IDENTITY_IN_USE',
+      `${name} holds this very login, and one login serves one holder`,
+      {
+        hint: remedy,
+      },
+    );
+  }
+  await host.admit(holding.grant.expiresAt, now);
+
+  const slots = readings.map(({ slot, reading }) => planSlot(repo, slot, reading, holding, fingerprint));
+  const pins = await planPins(host, group, main, session, deps.env, isSwitch({ slots }));
+  const notes = [
+    ...host.summary.notes,
+    ...group.notes,
+    ...custody.notes,
+    ...expiryNotes(holding, now),
+    ...pins.notes,
+  ];
+  const from = main.occupant.kind === 'login' ? main.occupant.identity : null;
+  return { entry, holding, fingerprint, group, from, slots, checkIns, pins, notes };
+}
+
+/** The logins a switch must bring home: each occupant, and every neighbour of the wanted identity. */
+function loginsOf(
+  group: SlotGroup,
+  slot: Slot,
+  { occupant, neighbours }: SlotReading,
+  wanted: Identity,
+): [Holding, string][] {
+  // Copies that a release itself makes of its main agent's slot count as one holder with it.
+  const own: [Holding, string][] = occupant.kind === 'login' ? [[occupant, group.main.address.id]] : [];
+  for (const neighbour of neighbours) {
+    if (neighbour.kind !== 'login' || !sameIdentity(neighbour.identity, wanted)) continue;
+    own.push([neighbour, neighbourId(slot, neighbour.profileId)]);
+  }
+  return own;
+}
+
+/** The same identity found in a second place: the same grant needs nothing more, another grant is sealed, never merged. */
+function alsoHeld(
+  repo: OpenRepo,
+  held: Holding,
+  checkIn: CheckIn,
+  earlier: readonly CheckIn[],
+): CheckIn | null {
+  const first = earlier.findLast((other) => sameIdentity(other.kept.identity, held.identity));
+  if (first === undefined) return checkIn;
+  if (repo.fingerprint(held.grant) === first.fingerprint) return null;
+  const firstWrites = first.result === 'taken-home' || first.result === 'imported';
+  if (!firstWrites) return checkIn;
+  const carryOut = () => repo.backUp(held, 'two places held different grants of this identity');
+  return { result: 'repo-newer', kept: first.kept, fingerprint: first.fingerprint, carryOut };
+}
+
+/** The id under which a neighbour's placement is remembered: the slot's own with the other profile's name. */
+export function neighbourId({ address }: Slot, profileId: string): string {
+  return `${address.id.slice(0, address.id.length - address.profileId.length)}${profileId}`;
+}
+
+function planSlot(
+  repo: OpenRepo,
+  slot: Slot,
+  reading: SlotReading,
+  holding: Holding,
+  fingerprint: Fingerprint,
+): SlotPlan {
+  const { occupant, neighbours } = reading;
+  const there = occupant.kind === 'login' && repo.fingerprint(occupant.grant) === fingerprint;
+  const takeOut = neighbours
+    .filter((neighbour) => neighbour.kind === 'login' && repo.fingerprint(neighbour.grant) === fingerprint)
+    .map((neighbour) => neighbour.profileId);
+  return { slot, reading, put: there ? 'keep' : holding, takeOut };
+}
+
+function refuseForeign({ address }: Slot, { occupant }: SlotReading): void {
+  if (occupant.kind !== 'foreign') return;
+  throw new RouterError(
+    'SLOT_FOREIGN',
+    `${address.profileId} of agent ${address.agent} holds ${occupant.what}, which codex-router does not overwrite`,
+    { hint: 'move it to another profile id in OpenClaw, then run the command again' },
+  );
+}
+
+/** The record's own tokens must say what its key says: the last guard before they reach the host. */
+function refuseOther(holding: Holding, wanted: Identity): void {
+  const said = identityOf(holding.grant.accessToken);
+  if (sameIdentity(said, wanted)) return;
+  throw new RouterError(
+    'IDENTITY_MISMATCH',
+    `the stored tokens belong to ${identityKey(said)}, not to ${identityKey(wanted)}`,
+    { hint: 'log in again as the one you want, then codex-router import' },
+  );
+}
+
+function expiryNotes(holding: Holding, now: number): readonly HostNote[] {
+  if (holding.grant.expiresAt > now) return [];
+  return [
+    { code: 'ACCESS_EXPIRED', text: 'its access token has expired; OpenClaw refreshes it on the next turn' },
+  ];
+}

@@ -1,0 +1,182 @@
+import { RouterError } from '../errors.js';
+import { type Identity, identityKey, sameIdentity } from '../identity.js';
+import type { Journal, Who } from '../repo/journal.js';
+import type { IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
+import type { HostNote, ReloadOutcome } from '../slot/host.js';
+import type { PinOutcome } from '../slot/pins.js';
+import type { SessionWish } from '../slot/session.js';
+import type { Slot, SlotAddress, SlotReading } from '../slot/slot.js';
+import { type CheckInResult, planCheckIn } from './check-in.js';
+import type { Affects, PinPlan } from './pins.js';
+import { resolve } from './resolve.js';
+import { isSwitch, type PlanDeps, planSwitch, type SwitchPlan } from './switch-plan.js';
+
+export interface UseDeps extends PlanDeps {
+  readonly repo: Repo;
+  /** The vault, being opened since the command began (it may be waiting for a keychain). */
+  readonly opening: Promise<OpenRepo>;
+  readonly journal: Journal;
+  /** Our own lock, always taken before any of the host's. */
+  withLock<T>(work: () => Promise<T>): Promise<T>;
+  /** Runs what an interruption must not cut in half. */
+  critical<T>(work: () => Promise<T>): Promise<T>;
+}
+
+export interface UseRequest {
+  readonly selector: string;
+  readonly agent: string | null;
+  readonly session: SessionWish;
+  readonly dryRun: boolean;
+}
+
+export interface UseAnswer {
+  readonly result: 'switched' | 'already-active' | 'planned';
+  readonly from: Identity | null;
+  /** The index entry of the identity that is (or would be) in the slot. */
+  readonly to: IndexEntry;
+  readonly slot: SlotAddress;
+  readonly session: PinPlan['current'];
+  readonly pins: readonly PinOutcome[];
+  readonly affects: Affects;
+  readonly checkedIn: readonly { readonly identity: Identity; readonly result: CheckInResult }[];
+  /** Null for a plan: nothing was told to anybody. */
+  readonly reload: ReloadOutcome | null;
+  readonly notes: readonly HostNote[];
+}
+
+/**
+ * Puts one stored identity into OpenClaw's slot, proves it, and syncs the current session (DESIGN, "The flow of use").
+ * Idempotent: run again after a crash, or on the identity that is active, it mends what is left and rewrites no token.
+ * @throws IDENTITY_*, SLOT_*, HOST_*, KEY*, VAULT_*, RECORD_DAMAGED, NO_PREVIOUS, SESSION_NOT_FOUND, BUSY
+ */
+export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer> {
+  const agent = request.agent ?? agentOf(request.session) ?? deps.host.defaultAgent;
+  const wanted = await select(deps, request.selector, agent);
+  const repo = await deps.opening;
+  return deps.withLock(async () => {
+    // The host may rotate the slot between our read and its lock; then decide again on what is there now.
+    for (let attempt = 1; ; attempt += 1) {
+      const plan = await planSwitch(deps, repo, wanted.identity, agent, request.session);
+      if (request.dryRun) return answer(plan, 'planned', plan.pins.planned, null);
+      try {
+        return await deps.critical(() => carryOut(deps, repo, plan));
+      } catch (error) {
+        if (attempt === 3 || !(error instanceof RouterError) || error.code !== 'SLOT_CHANGED') throw error;
+      }
+    }
+  });
+}
+
+async function select(deps: UseDeps, selector: string, agent: string): Promise<IndexEntry> {
+  const entries = await deps.repo.list();
+  if (selector !== '-') return resolve(selector, entries);
+  const mine = (await deps.host.slotsFor(agent)).main.address.id;
+  const last = (await deps.journal.read()).findLast(
+    (record) => record.slot === mine && record.step === 'done',
+  );
+  if (last === undefined || last.from === null) {
+    throw new RouterError('NO_PREVIOUS', 'there is no earlier identity to go back to', {
+      hint: 'codex-router list',
+    });
+  }
+  return resolve(identityKey(last.from), entries);
+}
+
+function agentOf(session: SessionWish): string | null {
+  return session.kind === 'key' ? (/^agent:([^:]+):/.exec(session.key)?.[1] ?? null) : null;
+}
+
+async function carryOut(deps: UseDeps, repo: OpenRepo, plan: SwitchPlan): Promise<UseAnswer> {
+  const { entry, group, fingerprint, from } = plan;
+  const slotId = group.main.address.id;
+  for (const checkIn of plan.checkIns) await checkIn.carryOut();
+
+  const switched = isSwitch(plan);
+  const record = switched
+    ? await deps.journal.begin(slotId, from && whoOf(from), whoOf(entry.identity), deps.now())
+    : null;
+  // Before the write: a crash in between then still knows which grant the slot may hold.
+  const key = identityKey(entry.identity);
+  if (switched) await repo.place(key, { slot: slotId, fingerprint, at: deps.now() });
+  for (const { slot, reading, put, takeOut } of plan.slots) {
+    if (put === 'keep' && takeOut.length === 0 && reading.selectable) continue;
+    prove(repo, plan, slot, await slot.replace({ expect: reading.revision, put, takeOut }));
+  }
+  if (record !== null) await deps.journal.advance(record, 'swapped', deps.now());
+  if (from !== null && !sameIdentity(from, entry.identity)) await repo.place(identityKey(from), null);
+
+  const reload = await deps.host.reload(group.main, plan.holding.grant.expiresAt);
+  const late = await checkInLate(deps, repo, plan);
+  const pins = await plan.pins.carryOut();
+  if (record !== null) await deps.journal.advance(record, 'done', deps.now());
+  const notes = [...plan.notes, ...reload.notes, ...late];
+  return answer({ ...plan, notes }, switched ? 'switched' : 'already-active', pins, reload);
+}
+
+/** Read back under the host's lock: what is there now must be the wanted login, or the switch is not called one. */
+function prove(
+  repo: OpenRepo,
+  { entry, fingerprint }: SwitchPlan,
+  { address }: Slot,
+  after: SlotReading,
+): void {
+  const { occupant } = after;
+  const proved =
+    occupant.kind === 'login' &&
+    sameIdentity(occupant.identity, entry.identity) &&
+    repo.fingerprint(occupant.grant) === fingerprint;
+  if (proved) return;
+  throw new RouterError(
+    'SLOT_CHANGED',
+    `${address.profileId} did not hold the new login when it was read back`,
+    {
+      hint: 'codex-router status, then run the command again; both logins are stored',
+    },
+  );
+}
+
+/** The re-read a gateway does may itself rotate a token that is near its expiry: bring that home too. */
+async function checkInLate(
+  deps: UseDeps,
+  repo: OpenRepo,
+  { entry, group }: SwitchPlan,
+): Promise<readonly HostNote[]> {
+  const { occupant } = await group.main.read();
+  if (occupant.kind !== 'login' || !sameIdentity(occupant.identity, entry.identity)) {
+    return [
+      {
+        code: 'SLOT_CHANGED_AFTER',
+        text: 'OpenClaw has put something else into the slot since: run it again',
+      },
+    ];
+  }
+  const late = await planCheckIn(repo, occupant, group.main.address.id, deps.now());
+  await late.carryOut();
+  return [];
+}
+
+function whoOf({ accountId, userId }: Identity): Who {
+  return { accountId, userId };
+}
+
+function answer(
+  plan: SwitchPlan,
+  result: UseAnswer['result'],
+  pins: readonly PinOutcome[],
+  reload: ReloadOutcome | null,
+): UseAnswer {
+  return {
+    result,
+    from: plan.from,
+    to: plan.entry,
+    slot: plan.group.main.address,
+    session: plan.pins.current,
+    pins,
+    affects: plan.pins.affects,
+    checkedIn: plan.checkIns
+      .map(({ kept, result: checkIn }) => ({ identity: kept.identity, result: checkIn }))
+      .filter(({ result: checkIn }) => checkIn !== 'unchanged'),
+    reload,
+    notes: plan.notes,
+  };
+}

@@ -1,0 +1,125 @@
+import { RouterError } from '../errors.js';
+import type { Env } from '../os/folders.js';
+import type { SessionEntry } from './pins.js';
+
+/** Which session the person means; `key` is what `--session` was given, full or without `agent:<id>:`. */
+export type SessionWish =
+  | { readonly kind: 'current' }
+  | { readonly kind: 'key'; readonly key: string }
+  | { readonly kind: 'all' }
+  | { readonly kind: 'none' };
+
+export interface CurrentSession {
+  /** The entry's key as it is stored; null when no session is pinned, for the reason `why` gives. */
+  readonly key: string | null;
+  readonly why: string;
+}
+
+/**
+ * DESIGN's word "current session", among the entries of one agent.
+ * @throws SESSION_NOT_FOUND when a key was named that no entry has; the hint offers the nearest ones.
+ */
+export function currentSession(
+  entries: readonly SessionEntry[],
+  wish: SessionWish,
+  env: Env,
+): CurrentSession {
+  if (wish.kind === 'none') return { key: null, why: 'no session was to be pinned' };
+  if (wish.kind === 'all') return { key: null, why: 'every session that follows the slot' };
+  if (wish.kind === 'key') {
+    const found = findSession(entries, wish.key);
+    if (found !== null) return { key: found.key, why: 'given with --session' };
+    throw notFound(entries, wish.key);
+  }
+  const told = env.CODEX_ROUTER_SESSION_KEY?.trim();
+  if (told !== undefined && told !== '') return fromEnvironment(entries, told);
+  if (isSet(env.OPENCLAW_SHELL) || isSet(env.OPENCLAW_CHANNEL_CONTEXT)) {
+    return { key: null, why: 'inside a chat that does not say which one it is: nothing is guessed' };
+  }
+  const latest = entries.filter(isChat).reduce<SessionEntry | null>(later, null);
+  if (latest === null) return { key: null, why: 'the agent has no chat yet' };
+  return { key: latest.key, why: 'the most recently active chat' };
+}
+
+/** A chat that does not exist yet is never created: its first turn follows the order, and so the slot. */
+function fromEnvironment(entries: readonly SessionEntry[], told: string): CurrentSession {
+  const found = findSession(entries, told);
+  if (found === null)
+    return { key: null, why: 'the chat named by CODEX_ROUTER_SESSION_KEY has no entry here' };
+  if (isSlash(found.key)) {
+    return { key: null, why: 'CODEX_ROUTER_SESSION_KEY names a slash entry, which no turn runs on' };
+  }
+  return { key: found.key, why: 'given by CODEX_ROUTER_SESSION_KEY' };
+}
+
+function later(best: SessionEntry | null, entry: SessionEntry): SessionEntry {
+  if (best === null || entry.updatedAt > best.updatedAt) return entry;
+  return entry.updatedAt === best.updatedAt && entry.key < best.key ? entry : best;
+}
+
+/** The entry a full key, or a key without its agent, names; OpenClaw's keys are trimmed and lower-case. */
+export function findSession(entries: readonly SessionEntry[], key: string): SessionEntry | null {
+  const wanted = canonicalKey(key);
+  if (wanted === '') return null;
+  const full = entries.find((entry) => canonicalKey(entry.key) === wanted);
+  if (full !== undefined) return full;
+  const bare = entries.filter((entry) => keyRest(entry.key) === wanted);
+  return bare.length === 1 ? (bare[0] ?? null) : null;
+}
+
+export function canonicalKey(key: string): string {
+  return key.trim().toLowerCase();
+}
+
+/** What follows `agent:<id>:`; the whole key where it has no agent. */
+export function keyRest(key: string): string {
+  return canonicalKey(key).replace(/^agent:[^:]+:/, '');
+}
+
+/** A conversation a person has; not a slash, sub-agent, cron, heartbeat, hook or acp entry. */
+export function isChat(entry: SessionEntry): boolean {
+  const rest = keyRest(entry.key);
+  return (
+    entry.spawnedBy === null &&
+    !isSlash(entry.key) &&
+    !/^(subagent|cron|hook|acp):/.test(rest) &&
+    !rest.includes(':subagent:') &&
+    !rest.endsWith(':heartbeat')
+  );
+}
+
+export function isSlash(key: string): boolean {
+  return /(^|:)slash:./.test(keyRest(key));
+}
+
+function notFound(entries: readonly SessionEntry[], wanted: string): RouterError {
+  const near = nearest(entries, canonicalKey(wanted));
+  return new RouterError('SESSION_NOT_FOUND', 'the agent has no session of that key', {
+    hint: near.length === 0 ? 'openclaw sessions lists them' : `did you mean ${near.join(', ')}`,
+  });
+}
+
+const NEAR = 3;
+const PLAIN_KEY = /^[\x21-\x7e]{1,120}$/;
+
+/** Up to three keys that share most with what was typed, the latest first among equals. */
+function nearest(entries: readonly SessionEntry[], wanted: string): string[] {
+  const words = wanted.split(':').filter((word) => word !== '' && word !== 'agent');
+  return entries
+    .filter((entry) => isChat(entry) && PLAIN_KEY.test(entry.key))
+    .map((entry) => ({ entry, shared: shares(keyRest(entry.key), words) }))
+    .sort((a, b) => b.shared - a.shared || b.entry.updatedAt - a.entry.updatedAt)
+    .slice(0, NEAR)
+    .map(({ entry }) => entry.key);
+}
+
+function shares(rest: string, words: readonly string[]): number {
+  const parts = rest.split(':');
+  return words.filter((word) =>
+    parts.some((part) => part === word || (word.length > 2 && part.includes(word))),
+  ).length;
+}
+
+function isSet(value: string | undefined): boolean {
+  return value !== undefined && value.trim() !== '';
+}

@@ -1,0 +1,190 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { WebSocketServer } from 'ws';
+import type { Owner } from './router.js';
+import { payloadOf } from './tokens.js';
+
+/** One model call, as the account it was made on. */
+export interface ModelCall {
+  readonly via: 'http' | 'ws';
+  readonly path: string;
+  /** The `chatgpt-account-id` header; null when it was not sent. */
+  readonly accountHeader: string | null;
+  /** The bearer itself and what it says of its owner; null when there was none, or it was not a JWT. */
+  readonly bearer: string | null;
+  readonly email: string | null;
+  readonly accountId: string | null;
+  readonly userId: string | null;
+}
+
+/** Codex's responses endpoint: answers every call with one short message and records who made it. */
+export interface Responses {
+  readonly calls: ModelCall[];
+  /** The calls since the last `take`, which are then forgotten. */
+  take(): readonly ModelCall[];
+  /** Set to answer the next calls with an error instead; null goes back. */
+  refusal: { readonly status: number; readonly body: unknown } | null;
+  handle(request: IncomingMessage, response: ServerResponse): void;
+  /** Takes WebSocket connections of `server`; each message is a model call. */
+  attach(server: Server): void;
+}
+
+export interface Backend extends Responses {
+  /** For OpenClaw's model provider: `http://127.0.0.1:<port>/backend-api`. */
+  readonly baseUrl: string;
+  readonly port: number;
+}
+
+/** A responses backend alone on a port of its own, stopped when the test ends. */
+export async function startBackend(t: Owner): Promise<Backend> {
+  const responses = makeResponses();
+  const server = createServer((request, response) => {
+    if (
+      request.method === 'POST' &&
+      new URL(request.url ?? '/', 'http://x').pathname.endsWith('/responses')
+    ) {
+      responses.handle(request, response);
+      return;
+    }
+    response.writeHead(404, { 'content-type': 'application/json' }).end('{"detail":"Not Found"}');
+  });
+  responses.attach(server);
+  const port = await listen(server, t);
+  return Object.assign(responses, { baseUrl: `http://127.0.0.1:${port}/backend-api`, port });
+}
+
+/** Listens on a free loopback port and closes, with every connection, when the test ends. */
+export async function listen(server: Server, t: Owner): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  t.teardown(
+    () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  );
+  return (server.address() as AddressInfo).port;
+}
+
+/** A free loopback port, for a program that must be told one. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+export function makeResponses(): Responses {
+  let serial = 0;
+  const responses: Responses = {
+    calls: [],
+    refusal: null,
+    take: () => responses.calls.splice(0),
+    handle: (request, response) => {
+      request.resume();
+      request.on('end', () => {
+        responses.calls.push(callOf('http', request));
+        if (responses.refusal) {
+          response.writeHead(responses.refusal.status, { 'content-type': 'application/json' });
+          response.end(JSON.stringify(responses.refusal.body));
+          return;
+        }
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        for (const event of answer(request, ++serial)) {
+          response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+        }
+        response.end('data: [DONE]\n\n');
+      });
+    },
+    attach: (server) => {
+      const sockets = new WebSocketServer({ server });
+      sockets.on('connection', (socket, request) => {
+        socket.on('message', () => {
+          responses.calls.push(callOf('ws', request));
+          for (const event of answer(request, ++serial)) socket.send(JSON.stringify(event));
+        });
+      });
+      // closeAllConnections does not reach upgraded sockets.
+      server.on('close', () => sockets.close());
+      const close = server.closeAllConnections.bind(server);
+      server.closeAllConnections = () => {
+        for (const socket of sockets.clients) socket.terminate();
+        close();
+      };
+    },
+  };
+  return responses;
+}
+
+function callOf(via: 'http' | 'ws', request: IncomingMessage): ModelCall {
+  const bearer = request.headers.authorization?.replace(/^Bearer /, '') ?? null;
+  const account = request.headers['chatgpt-account-id'];
+  const claims = claimsOf(bearer);
+  return {
+    via,
+    path: request.url ?? '',
+    accountHeader: typeof account === 'string' ? account : null,
+    bearer,
+    email: claims['https://api.openai.com/profile']?.email ?? null,
+    accountId: claims['https://api.openai.com/auth']?.chatgpt_account_id ?? null,
+    userId: claims['https://api.openai.com/auth']?.chatgpt_user_id ?? null,
+  };
+}
+
+function claimsOf(bearer: string | null): Record<string, Record<string, string> | undefined> {
+  try {
+    return payloadOf(bearer ?? '') as Record<string, Record<string, string>>;
+  } catch {
+    return {};
+  }
+}
+
+interface ResponseEvent {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+/** The events of one short answer, as OpenClaw's and Codex's clients wait for them. */
+function answer(request: IncomingMessage, serial: number): readonly ResponseEvent[] {
+  const text = `pong ${serial} for ${callOf('http', request).email}`;
+  const at = { item_id: `msg_${serial}`, output_index: 0, content_index: 0 };
+  const item = {
+    type: 'message',
+    id: `msg_${serial}`,
+    role: 'assistant',
+    status: 'completed',
+    content: [{ type: 'output_text', text, annotations: [] }],
+  };
+  const response = { id: `resp_${serial}`, status: 'in_progress' };
+  const usage = {
+    input_tokens: 5,
+    input_tokens_details: { cached_tokens: 0 },
+    output_tokens: 1,
+    output_tokens_details: { reasoning_tokens: 0 },
+    total_tokens: 6,
+  };
+  return [
+    { type: 'response.created', response },
+    {
+      type: 'response.output_item.added',
+      output_index: 0,
+      item: { ...item, status: 'in_progress', content: [] },
+    },
+    {
+      type: 'response.content_part.added',
+      ...at,
+      part: { type: 'output_text', text: '', annotations: [] },
+    },
+    { type: 'response.output_text.delta', ...at, delta: text },
+    { type: 'response.output_text.done', ...at, text },
+    { type: 'response.output_item.done', output_index: 0, item },
+    {
+      type: 'response.completed',
+      response: { ...response, status: 'completed', output: [item], usage },
+    },
+  ];
+}
