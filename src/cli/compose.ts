@@ -1,5 +1,4 @@
-import { resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join, resolve } from 'node:path';
 import { type RouterFolders, routerFolders } from '../os/folders.js';
 import { type Journal, journalIn } from '../repo/journal.js';
 import { parseKeyKind } from '../repo/key-kind.js';
@@ -100,7 +99,7 @@ function repoDepsOf(
 ): RepoDeps {
   const { env, platform, terminal, now } = cli;
   const keychain = openKeychain({
-    childPath: fileURLToPath(new URL('./keychain-child.js', import.meta.url)),
+    childPath: join(import.meta.dirname, 'keychain-child.js'),
     execPath: process.execPath,
     env,
     platform,

@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import { RouterError } from '../errors.js';
 import type { Env } from '../os/folders.js';
 
@@ -14,7 +15,6 @@ export interface Terminal {
   readonly stdinIsTerminal: boolean;
   /** Whether stdout takes colours (a terminal, no NO_COLOR, TERM not dumb). */
   readonly colour: boolean;
-  readonly columns: number;
   say(line: string): void;
   write(text: string): void;
   ask<T extends string>(question: string, choices: readonly Choice<T>[]): Promise<T>;
@@ -30,22 +30,22 @@ export interface Terminal {
 
 /** The process's own terminal. @throws INTERRUPTED from a question that was answered with Ctrl-C. */
 export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSignal): Terminal {
-  const { stdin, stdout, stderr } = proc;
+  // The streams are made when first used: making one costs milliseconds, and most commands never read stdin.
+  const [asksOn, printsOn, talksOn] = [isatty(0), isatty(1), isatty(2)];
   const dumb = env.TERM === 'dumb';
-  const prompt = { input: stdin, output: stderr, signal };
-  const say = (line: string): void => void stderr.write(`${line}\n`);
+  const prompt = () => ({ input: proc.stdin, output: proc.stderr, signal });
+  const say = (line: string): void => void proc.stderr.write(`${line}\n`);
   return {
-    canAsk: stdin.isTTY === true && stderr.isTTY === true,
-    stdinIsTerminal: stdin.isTTY === true,
-    colour: stdout.isTTY === true && !env.NO_COLOR && !dumb,
-    columns: stdout.isTTY === true ? stdout.columns : 80,
+    canAsk: asksOn && talksOn,
+    stdinIsTerminal: asksOn,
+    colour: printsOn && !env.NO_COLOR && !dumb,
     say,
-    write: (text) => void stdout.write(text),
+    write: (text) => void proc.stdout.write(text),
     async ask(question, choices) {
       if (dumb) return askPlainly(question, choices, (line) => readLine(proc, line, signal), say);
       const { select } = await import('@clack/prompts');
       const options: Choice<string>[] = [...choices];
-      const answer = await select({ message: question, options, ...prompt });
+      const answer = await select({ message: question, options, ...prompt() });
       return answered(choices.find(({ value }) => value === answer)?.value);
     },
     async confirm(question) {
@@ -57,10 +57,10 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
     },
     async askSecret(question) {
       const { password } = await import('@clack/prompts');
-      const answer = await password({ message: question, ...prompt });
+      const answer = await password({ message: question, ...prompt() });
       return answered(typeof answer === 'string' ? answer : undefined);
     },
-    readStdin: (limit, patience) => readAll(stdin, limit, patience),
+    readStdin: (limit, patience) => readAll(proc.stdin, limit, patience),
   };
 }
 

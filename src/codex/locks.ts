@@ -15,10 +15,13 @@ export interface Flock {
   readonly env: { readonly PATH: string };
   /** How long to wait for each of the two locks, seconds. */
   readonly waitSeconds: number;
+  /**
+   * How long to hold them at most, ms. Far below 5 s: after that Codex gives up on `auth.json.lock`, and loses the token it
+   * wanted to write (0.169, measured).
+   */
+  readonly holdMs: number;
 }
 
-/** Codex gives up writing a rotated token after about 5 s without `auth.json.lock`, and then loses it (0.169, measured). */
-const LONGEST_HOLD_MS = 2500;
 const CONFLICT = 100;
 
 /**
@@ -26,7 +29,7 @@ const CONFLICT = 100;
  * @throws PLATFORM_UNSUPPORTED where there is no util-linux `flock` (Windows, macOS, BusyBox).
  */
 export async function findFlock(env: Env, platform: NodeJS.Platform): Promise<Flock> {
-  const flock = { env: { PATH: env.PATH ?? '' }, waitSeconds: 4 };
+  const flock: Flock = { env: { PATH: env.PATH ?? '' }, waitSeconds: 4, holdMs: 2500 };
   if (platform === 'win32' || !(await isUtilLinux(flock))) {
     throw new RouterError(
       'PLATFORM_UNSUPPORTED',
@@ -38,7 +41,7 @@ export async function findFlock(env: Env, platform: NodeJS.Platform): Promise<Fl
 }
 
 /**
- * Runs `work` while holding `<home>/auth.lock` and `<auth.json>.lock`, in Codex's own order, for 2.5 s at most: then the
+ * Runs `work` while holding `<home>/auth.lock` and `<auth.json>.lock`, in Codex's own order, for `holdMs` at most: then the
  * locks are let go and `stillHeld` throws. They are let go too when this process dies.
  * @param file the real auth.json; its lock lies beside it.
  * @throws HOST_BUSY when somebody holds a lock longer than `flock.waitSeconds`, or `work` was too slow; IO.
@@ -61,7 +64,7 @@ export async function withCodexLocks<T>(
   const ended = endOf(child);
   try {
     await heldBy(child, ended, flock);
-    const letGo = setTimeout(() => child.kill('SIGKILL'), LONGEST_HOLD_MS);
+    const letGo = setTimeout(() => child.kill('SIGKILL'), flock.holdMs);
     try {
       return await work(() => {
         if (child.exitCode !== null || child.signalCode !== null || child.killed) throw tooSlow();

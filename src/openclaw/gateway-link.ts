@@ -1,30 +1,7 @@
-import * as z from 'zod';
 import { type FailureReason, GatewayFailure } from './gateway-failure.js';
+import { type Answer, answerOf, type Hello, parseFrame, parseHello, type Refusal } from './gateway-frame.js';
 import type { GatewayCredential } from './gateway-secret.js';
 import type { Connect, Wire } from './gateway-wire.js';
-
-/** What a gateway says of itself when it lets a client in (`hello-ok`). */
-export interface Hello {
-  /** The release that runs, which an update may have left behind the installed one. */
-  readonly version: string | null;
-  /** The RPC methods it serves; empty when it does not say. */
-  readonly methods: ReadonlySet<string>;
-  /** The scopes granted; null when it does not say (3.28 does not). */
-  readonly scopes: readonly string[] | null;
-  /** Its state directory; told to `operator.admin` only (5.7; not 3.28). */
-  readonly stateDir: string | null;
-}
-
-export type Answer =
-  | { readonly ok: true; readonly payload: unknown }
-  | { readonly ok: false; readonly refusal: Refusal };
-
-export interface Refusal {
-  readonly code: string;
-  readonly message: string;
-  readonly detailCode: string | null;
-  readonly retryAfterMs: number | null;
-}
 
 /** An authenticated connection. */
 export interface Link {
@@ -33,33 +10,6 @@ export interface Link {
   call(method: string, params: object): Promise<Answer>;
   close(): void;
 }
-
-const frameSchema = z.union([
-  z.looseObject({ type: z.literal('event'), event: z.string() }),
-  z.looseObject({
-    type: z.literal('res'),
-    id: z.string(),
-    ok: z.boolean(),
-    payload: z.unknown().optional(),
-    error: z
-      .looseObject({
-        code: z.string().optional(),
-        message: z.string().optional(),
-        retryable: z.boolean().optional(),
-        retryAfterMs: z.number().optional(),
-        details: z.looseObject({ code: z.string().optional() }).optional().catch(undefined),
-      })
-      .optional(),
-  }),
-]);
-
-const helloSchema = z.looseObject({
-  type: z.literal('hello-ok'),
-  server: z.looseObject({ version: z.string().optional() }).optional(),
-  features: z.looseObject({ methods: z.array(z.string()).optional() }).optional(),
-  snapshot: z.looseObject({ stateDir: z.string().optional() }).optional(),
-  auth: z.looseObject({ scopes: z.array(z.string()).optional() }).optional(),
-});
 
 /**
  * The `connect` request of a local back-end program: with the gateway's own token or password it needs no paired device
@@ -93,29 +43,50 @@ export async function openLink(
   signal: AbortSignal,
 ): Promise<Link> {
   let refused = new GatewayFailure('denied');
+  let starting = false;
   for (let next = 0; next < tries.length; ) {
     const credential = tries[next];
     if (credential === undefined) break;
-    const line = await openLine(url, connect, signal);
-    let answer: Answer;
-    try {
-      await line.challenge;
-      answer = await line.call('connect', connectParams(credential));
-      if (answer.ok) return { hello: parseHello(answer.payload), call: line.call, close: line.close };
-    } catch (error) {
-      line.close();
-      throw error;
-    }
-    line.close();
-    if (answer.refusal.retryAfterMs !== null) {
-      await pause(answer.refusal.retryAfterMs, signal);
+    const result = await introduce(url, credential, connect, signal).catch((error: unknown) => {
+      throw starting && signal.aborted ? new GatewayFailure('starting') : error;
+    });
+    if (result.ok) return result.link;
+    const { retryAfterMs } = result.refusal;
+    starting = retryAfterMs !== null;
+    if (retryAfterMs !== null) {
+      await pause(retryAfterMs, signal);
       continue;
     }
-    refused = new GatewayFailure(reasonOf(answer.refusal));
+    refused = new GatewayFailure(reasonOf(result.refusal));
     if (refused.reason !== 'denied') throw refused;
     next += 1;
   }
   throw refused;
+}
+
+type Introduction =
+  | { readonly ok: true; readonly link: Link }
+  | { readonly ok: false; readonly refusal: Refusal };
+
+async function introduce(
+  url: string,
+  credential: GatewayCredential,
+  connect: Connect,
+  signal: AbortSignal,
+): Promise<Introduction> {
+  const line = await openLine(url, connect, signal);
+  try {
+    await line.challenge;
+    const answer = await line.call('connect', connectParams(credential));
+    if (answer.ok) {
+      return { ok: true, link: { hello: parseHello(answer.payload), call: line.call, close: line.close } };
+    }
+    line.close();
+    return answer;
+  } catch (error) {
+    line.close();
+    throw error;
+  }
 }
 
 function reasonOf(refusal: Refusal): FailureReason {
@@ -124,18 +95,6 @@ function reasonOf(refusal: Refusal): FailureReason {
   // What 5.7 answers under auth mode `none`, whatever is shown to it.
   if (refusal.detailCode === 'DEVICE_IDENTITY_REQUIRED') return 'no-secret';
   return 'denied';
-}
-
-function parseHello(payload: unknown): Hello {
-  const parsed = helloSchema.safeParse(payload);
-  if (!parsed.success) throw new GatewayFailure('unknown');
-  const { server, features, snapshot, auth } = parsed.data;
-  return {
-    version: server?.version ?? null,
-    methods: new Set(features?.methods ?? []),
-    scopes: auth?.scopes ?? null,
-    stateDir: snapshot?.stateDir ?? null,
-  };
 }
 
 /** A connection on which nobody has said who he is. */
@@ -185,30 +144,6 @@ async function openLine(url: string, connect: Connect, signal: AbortSignal): Pro
       waiting.set(String(count), reply);
       wire.send(JSON.stringify({ type: 'req', id: String(count), method, params }));
       return await reply.promise;
-    },
-  };
-}
-
-function parseFrame(text: string): z.infer<typeof frameSchema> | null {
-  try {
-    const parsed = frameSchema.safeParse(JSON.parse(text));
-    return parsed.success ? parsed.data : null;
-  } catch {
-    return null;
-  }
-}
-
-function answerOf(frame: Extract<z.infer<typeof frameSchema>, { type: 'res' }>): Answer {
-  if (frame.ok) return { ok: true, payload: frame.payload };
-  const { error } = frame;
-  return {
-    ok: false,
-    refusal: {
-      code: error?.code ?? '',
-      message: error?.message ?? '',
-      detailCode: error?.details?.code ?? null,
-      retryAfterMs:
-        error?.retryable === true ? Math.min(Math.max(error.retryAfterMs ?? 500, 50), 2000) : null,
     },
   };
 }

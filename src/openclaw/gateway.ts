@@ -44,13 +44,13 @@ export interface ReloadDeps extends GatewayPlace {
   readonly agent: string;
   readonly provider: string;
   readonly profileId: string;
-  /** ms epoch; the `expires` that was written, by which the gateway's answer is recognised. */
-  readonly expiresAt: number;
+  /** ms epoch; the `expires` that was written, by which the gateway's answer is recognised; null for a slot that was cleared. */
+  readonly expiresAt: number | null;
   /** ms epoch */
   readonly now: () => number;
 }
 
-const LIMITS: GatewayLimits = { exchange: 5000, command: 15_000 };
+const LIMITS: GatewayLimits = { exchange: 8000, command: 15_000 };
 
 /** From here on a turn's own end re-reads the slot into the snapshot (string scan; seen on 5.7, not on 3.28). */
 const SELF_HEALING = '2026.4.14';
@@ -69,7 +69,7 @@ const COMMAND_MAY_HELP: ReadonlySet<FailureReason> = new Set([
 
 /**
  * Makes the running gateway of a state directory re-read its logins and asks it which one it now has. Nothing listening is
- * decided in milliseconds and without loading `ws`; an exchange is bounded to 5 s, the installed command (releases before
+ * decided in milliseconds and without loading `ws`; an exchange is bounded to 8 s, the installed command (releases before
  * 4.5) to 15 s. Never throws for what a gateway does, never restarts or ends one, never sends its token off loopback.
  *
  * `now` is `proved` when the gateway itself reports `expiresAt` for the slot; without proof a GATEWAY_UNPROVED note says why.
@@ -96,8 +96,9 @@ export async function reloadGateway(deps: ReloadDeps): Promise<ReloadOutcome> {
     });
   } catch (error) {
     if (!(error instanceof GatewayFailure)) throw error;
-    if (!needsCommand(running) || !COMMAND_MAY_HELP.has(error.reason))
+    if (!needsCommand(running) || !COMMAND_MAY_HELP.has(error.reason)) {
       return untold(deps, running, error, endpoint);
+    }
   }
   try {
     await reloadByCommand(deps, limitsOf(deps).command);
@@ -111,7 +112,8 @@ export async function reloadGateway(deps: ReloadDeps): Promise<ReloadOutcome> {
 /**
  * The keys of sessions in which the gateway is running a turn, whose pins it may therefore still overwrite; empty when no
  * gateway runs. Null when it cannot be told: not 5.7's `hasActiveRun` rows (3.28 has none), not reachable, not this state
- * directory's. Not seen: runs of `openclaw agent --local`, and sessions beyond the 500 most recent.
+ * directory's. Seen on 5.7: runs of `chat.send` and of `agent`. Not seen: `openclaw agent --local`, and sessions
+ * beyond the 500 most recent.
  */
 export async function activeRuns(place: GatewayPlace): Promise<ReadonlySet<string> | null> {
   const { config } = place;
@@ -184,6 +186,7 @@ async function reloadOver(
       reload.refusal.message.startsWith('missing scope') ? 'no-scope' : 'reload-failed',
     );
   }
+  if (deps.expiresAt === null) return told(deps, 'an empty slot has nothing to report');
   if (deps.agent !== 'main') return told(deps, 'a gateway reports only the logins of the agent main');
   if (!link.hello.methods.has('models.authStatus')) {
     return told(deps, 'this release has no way to ask a gateway which login it has');
@@ -203,17 +206,18 @@ async function reloadOver(
     );
   }
   if (reported === 'silent') return told(deps, 'the gateway did not say which login it has');
-  if (reported === deps.expiresAt)
+  if (reported === deps.expiresAt) {
     return { effective: 'now', proved: true, advice: null, notes: rotation(deps) };
+  }
   throw new GatewayFailure(ours === true ? 'other-login' : 'other-state');
 }
 
-/** Null when the gateway does not say. */
+/** Null when the gateway does not say, or names a folder that is not on this file system: in a container it has its own. */
 async function servesStateDir(link: Link, stateDir: string): Promise<boolean | null> {
   const theirs = link.hello.stateDir;
   if (theirs === null) return null;
-  const real = (path: string) => realpath(path).catch(() => path);
-  return (await real(theirs)) === (await real(stateDir));
+  const real = await realpath(theirs).catch(() => null);
+  return real === null ? null : real === (await realpath(stateDir).catch(() => stateDir));
 }
 
 function told(deps: ReloadDeps, why: string): ReloadOutcome {
@@ -242,7 +246,7 @@ function adviceFor(deps: ReloadDeps, heals: boolean, endpoint: Endpoint | null):
 }
 
 function rotation(deps: ReloadDeps): readonly HostNote[] {
-  if (deps.expiresAt - deps.now() > REFRESH_MARGIN) return [];
+  if (deps.expiresAt === null || deps.expiresAt - deps.now() > REFRESH_MARGIN) return [];
   return [
     { code: 'GATEWAY_MAY_ROTATE', text: 'the login is near its expiry, so the gateway may renew it at once' },
   ];

@@ -164,6 +164,8 @@ async function write(place: JsonSlotPlace, loaded: Loaded, change: SlotChange): 
   const writeState = async () => {
     if (next.state !== null) await writeDoc(place.statePath, loaded.state, next.state);
   };
+  // The choice must not be written for a login that the host has just rotated.
+  if (!(await isUnchanged(place.profilesPath, loaded.profiles?.bytes ?? null))) throw new MovedError();
   const occupied = Object.hasOwn(profilesOf(loaded), place.address.profileId);
   if (occupied) await writeState();
   await writeDoc(place.profilesPath, loaded.profiles, next.profiles);
@@ -219,7 +221,7 @@ async function writeDoc(path: string, before: JsonFile | null, after: JsonObject
   if (before !== null && JSON.stringify(before.value) === JSON.stringify(after)) return;
   await writeAtomic(path, `${JSON.stringify(after, null, 2)}\n`, {
     beforeRename: async () => {
-      if (!(await isUnchanged(path, before?.text ?? null))) throw new MovedError();
+      if (!(await isUnchanged(path, before?.bytes ?? null))) throw new MovedError();
     },
   });
 }

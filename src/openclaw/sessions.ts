@@ -91,7 +91,7 @@ async function setPins(
     const written = await withHostLocks([sessionsLock(place.path)], place.lock, () =>
       write(place, file, text),
     );
-    if (written) return await proved(place, outcomes, profileId);
+    if (written) return await proved(place, text, outcomes, profileId);
     if (attempt === ATTEMPTS) {
       return outcomes.map((outcome) =>
         outcome.result === 'set' ? { ...outcome, is: outcome.was, result: 'pending' } : outcome,
@@ -106,7 +106,7 @@ async function write(place: PinsPlace, file: JsonFile, text: string): Promise<bo
   try {
     await writeAtomic(place.path, text, {
       beforeRename: async () => {
-        moved = !(await isUnchanged(place.path, file.text));
+        moved = !(await isUnchanged(place.path, file.bytes));
         if (moved) throw new Error('moved');
       },
     });
@@ -174,9 +174,11 @@ const PIN = 'authProfileOverride';
 /** What the file says now. From 5.2 the host ignores the lock and can write its own copy over ours. */
 async function proved(
   place: PinsPlace,
+  written: string,
   outcomes: readonly PinOutcome[],
   profileId: string | null,
 ): Promise<readonly PinOutcome[]> {
+  if (await isUnchanged(place.path, Buffer.from(written))) return outcomes;
   const file = await load(place);
   const now =
     file === null

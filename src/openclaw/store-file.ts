@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { constants } from 'node:fs';
 import { lstat, open, readFile } from 'node:fs/promises';
 import { type ErrorCode, RouterError, systemErrorCode } from '../errors.js';
@@ -11,7 +12,7 @@ export interface Patience {
 
 export interface JsonFile {
   /** As read, to tell whether the file is still the same right before it is replaced. */
-  readonly text: string;
+  readonly bytes: Buffer;
   readonly value: JsonObject;
 }
 
@@ -31,21 +32,24 @@ export async function readJsonFile(
 ): Promise<JsonFile | null> {
   const deadline = performance.now() + patience.tornMs;
   for (;;) {
-    const text = await readText(path, code);
-    if (text === null) return null;
+    const bytes = await readBytes(path, code);
+    if (bytes === null) return null;
+    if (!isUtf8(bytes)) throw unreadable(path, code, 'it is not UTF-8 text');
+    const text = bytes.toString('utf8');
     const outcome = parseObject(text);
-    if (typeof outcome !== 'string') return { text, value: outcome };
+    if (typeof outcome !== 'string') return { bytes, value: outcome };
     if (text.startsWith(BOM) || performance.now() >= deadline) throw unreadable(path, code, outcome);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
 
-/** Whether the file's bytes are still `text` (null: still absent). */
-export async function isUnchanged(path: string, text: string | null): Promise<boolean> {
+/** Whether the file still holds these bytes (null: is still absent). */
+export async function isUnchanged(path: string, bytes: Buffer | null): Promise<boolean> {
   try {
-    return (await readFile(path, 'utf8')) === text;
+    const now = await readFile(path);
+    return bytes?.equals(now) ?? false;
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return text === null;
+    if (systemErrorCode(error) === 'ENOENT') return bytes === null;
     throw ioError(error, path, 'read');
   }
 }
@@ -66,20 +70,17 @@ function parseObject(text: string): JsonObject | string {
   return `it holds ${Array.isArray(value) ? 'a list' : value === null ? 'null' : `a ${typeof value}`} where an object belongs`;
 }
 
-async function readText(path: string, code: ErrorCode): Promise<string | null> {
+async function readBytes(path: string, code: ErrorCode): Promise<Buffer | null> {
   try {
     // Not blocking, so that a pipe someone put there cannot hang the command.
     const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     try {
       if (!(await file.stat()).isFile()) throw unreadable(path, code, 'it is not a regular file');
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await file.readFile());
+      return await file.readFile();
     } finally {
       await file.close();
     }
   } catch (error) {
-    if (systemErrorCode(error) === 'ERR_ENCODING_INVALID_ENCODED_DATA') {
-      throw unreadable(path, code, 'it is not UTF-8 text');
-    }
     if (systemErrorCode(error) !== 'ENOENT') throw ioError(error, path, 'read');
   }
   const link = await lstat(path).catch(() => null);

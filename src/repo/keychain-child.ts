@@ -83,4 +83,4 @@ async function main(): Promise<void> {
   process.stdout.write(`${JSON.stringify(await answer(request))}\n`);
 }
 
-await main();
+void main();

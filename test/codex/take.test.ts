@@ -23,7 +23,7 @@ import {
   readLogin,
   TAKING,
 } from '../../src/codex/home.js';
-import { findFlock } from '../../src/codex/locks.js';
+import { findFlock, withCodexLocks } from '../../src/codex/locks.js';
 import { linkTarget } from '../../src/codex/login-file.js';
 import { admitTaking, resumeTaking, takeLogin } from '../../src/codex/take.js';
 import { RouterError } from '../../src/errors.js';
@@ -124,6 +124,30 @@ t.test('gives up when Codex holds a lock too long, and has changed nothing', asy
     await letGo();
     for (const each of locks(home)) t.ok(isFree(each), 'and holds no lock');
   }
+  t.strictSame(sealed, []);
+});
+
+t.test('lets the locks go in time, so that Codex never waits in vain', async (t) => {
+  const { box, home, login } = await scene(t);
+  const hasty = { ...(await flockOf(box)), holdMs: 50 };
+  const slow = withCodexLocks(hasty, home.folder, login.file, async (stillHeld) => {
+    stillHeld();
+    await until('they are let go', () => locks(home).every(isFree));
+    stillHeld();
+  });
+  t.match(await rejection(slow), { code: 'HOST_BUSY', message: /too slow/ });
+});
+
+t.test('takes nothing when the locks were lost on the way', async (t) => {
+  const { box, home, login, text, sealed, seal } = await scene(t);
+  // Stands where `cat` holds the locks: it ends at once, and only then does the file become whole and could be taken.
+  const whole = join(box.tmp, 'whole');
+  writeFileSync(whole, text);
+  writeFileSync(home.authJson, text.slice(0, 900));
+  const later = `(sleep 0.3; mv '${whole}' '${home.authJson}') </dev/null >/dev/null 2>&1 &`;
+  writeFileSync(join(box.bin, 'cat'), `#!/bin/sh\nread line\necho "$line"\n${later}\n`, { mode: 0o755 });
+  t.match(await rejection(takeLogin(home, login, await flockOf(box), seal)), { code: 'HOST_BUSY' });
+  t.equal(readFileSync(home.authJson, 'utf8'), text);
   t.strictSame(sealed, []);
 });
 

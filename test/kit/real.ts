@@ -39,7 +39,7 @@ function locate(name: Component): string | null {
   const modules = path.join(PROJECT, 'test', 'interop', name, 'node_modules');
   switch (name) {
     case 'secret-service': {
-      const programs = ['dbus-run-session', 'gnome-keyring-daemon', 'secret-tool', 'gdbus'];
+      const programs = ['dbus-run-session', 'dbus-send', 'gnome-keyring-daemon', 'secret-tool'];
       return programs.every((program) => onPath(program) !== null) ? onPath('dbus-run-session') : null;
     }
     case 'node24':

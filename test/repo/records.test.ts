@@ -1,5 +1,4 @@
 import {
-  appendFileSync,
   existsSync,
   readdirSync,
   readFileSync,
@@ -14,6 +13,7 @@ import t from 'tap';
 import { identityKey } from '../../src/identity.js';
 import type { Json, JsonObject } from '../../src/json.js';
 import { recordName } from '../../src/repo/files.js';
+import { readIndex, writeIndex } from '../../src/repo/index.js';
 import { type MendableRepo, openedRepo } from '../../src/repo/opened.js';
 import { openRecord, parseHeader, sealRecord } from '../../src/repo/record.js';
 import { seal, unseal } from '../../src/repo/seal.js';
@@ -345,10 +345,11 @@ t.test('a record that cannot be read is set aside by a save, not destroyed', asy
 t.test('a change made by another program between reading and writing is not lost', async (t) => {
   const { repo, files } = await newBench();
   await repo.save(ONE);
-  const slow = repo.setAlias(KEY, 'slow');
-  appendFileSync(files.index, '\n');
-  await t.rejects(slow, { code: 'BUSY' });
-  t.match(await repo.list(), [{ alias: null }]);
+  const { index, text } = await readIndex(files);
+  await repo.setAlias(KEY, 'theirs');
+  if (index === null) throw new Error('no index');
+  await t.rejects(writeIndex(files, index, text), { code: 'BUSY' });
+  t.match(await repo.list(), [{ alias: 'theirs' }]);
 });
 
 t.test('back-ups are sealed, never open as records, and are capped at 20 and 30 days', async (t) => {

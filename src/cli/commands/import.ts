@@ -233,10 +233,11 @@ const HAPPENED = {
 
 function textOf(document: ImportDocument, result: ImportOutcome, entries: readonly IndexEntry[]): string {
   if (document.imported.length === 0) return 'nothing new was imported';
-  const lines = document.imported.map(({ identity, result: what, verified }, index) => {
+  const lines = document.imported.map(({ identity, result: what, verified, source }, index) => {
     const from = showText(result.imported[index]?.from, 100);
-    const trust = verified ? '' : ', unverified until its first successful call';
-    return `${phrase(identity)}: ${HAPPENED[what]}, from ${from}${trust}`;
+    const place = source === 'openclaw' ? `, from ${from}` : '';
+    const trust = verified ? '' : ' (unverified until its first successful call)';
+    return `${phrase(identity)}: ${HAPPENED[what]}${place}${trust}`;
   });
   const nexts = document.imported.map(
     ({ identity }) => `next: codex-router use ${selector(identity, entries)}`,

@@ -4,9 +4,8 @@ import { withRouterLock } from '../../os/lock.js';
 import { repoFiles } from '../../repo/files.js';
 import { chooseKey } from '../../repo/first-run.js';
 import { KEY_KIND_NAME, type KeyKind, parseKeyKind } from '../../repo/key-kind.js';
-import type { MendableRepo } from '../../repo/opened.js';
 import { openedRepo } from '../../repo/opened.js';
-import { openOrInit, refuseOrphans } from '../../repo/opening.js';
+import { openOrInit } from '../../repo/opening.js';
 import type { Choice } from '../../repo/store.js';
 import { initVault, type NewKey, type VaultDeps } from '../../repo/vault.js';
 import { addKey, type KeyChange, rekeyVault } from '../../repo/vault-keys.js';
@@ -53,8 +52,7 @@ export async function runVaultStatus(cli: VaultCli, options: StatusOptions): Pro
 export async function runVaultInit(cli: VaultCli, options: InitOptions): Promise<void> {
   const deps = cli.repoDeps;
   const asked = options.key === undefined ? null : parseKeyKind(options.key, '--key');
-  if (!(await vaultStatus(deps)).exists) await refuseOrphans(deps);
-  else throw existing(deps);
+  if ((await vaultStatus(deps)).exists) throw existing(deps);
   const kind = await chooseKey(deps, { key: asked, ask: cli.ask });
   await initVault(deps, { kind, keyFile: options.keyFile ?? null });
   const status = await vaultStatus(deps);
@@ -85,7 +83,7 @@ interface VaultCheck {
 
 async function checkVault(deps: VaultDeps): Promise<VaultCheck> {
   const vault = await openOrInit({ ...deps, firstRun: null });
-  const repo: MendableRepo = openedRepo({ files: repoFiles(deps.folders.data), vault, now: deps.now });
+  const repo = openedRepo({ files: repoFiles(deps.folders.data), vault, now: deps.now });
   const mending = await withRouterLock(deps.folders.data, () => repo.mend());
   const entries = await repo.list();
   const bad: string[] = mending.unreadable.map((name) => `records/${name} cannot be opened`);

@@ -1,0 +1,81 @@
+import type { Host, ReloadOutcome } from '../../src/slot/host.js';
+import type { PinOutcome, Pins, SessionEntry } from '../../src/slot/pins.js';
+import type { FakeSlot } from './fake-slot.js';
+
+/** A host in memory: one slot an agent, no copies unless given, a gateway that always takes over. */
+export interface FakeHost extends Host {
+  /** Session keys of agent main and what each is pinned to. */
+  readonly pinned: ReadonlyMap<string, string | null>;
+  /** The `expiresAt` each reload was called with. */
+  readonly reloads: readonly (number | null)[];
+}
+
+export interface FakeHostOptions {
+  readonly slots: readonly [FakeSlot, ...FakeSlot[]];
+  /** Slots that the release copies from the first one. */
+  readonly copies?: readonly FakeSlot[];
+  readonly sessions?: readonly Partial<SessionEntry>[];
+  /** What a gateway does to the slot while it re-reads it. */
+  readonly duringReload?: () => void;
+  readonly admit?: Host['admit'];
+}
+
+export function fakeHost({
+  slots,
+  copies = [],
+  sessions = [],
+  duringReload,
+  admit,
+}: FakeHostOptions): FakeHost {
+  const [main] = slots;
+  const entries = sessions.map((session) => ({ ...BARE, ...session }));
+  const pinned = new Map(entries.map(({ key, pinnedTo }) => [key, pinnedTo]));
+  const reloads: (number | null)[] = [];
+  const agents = [...slots, ...copies].map(({ address }) => address.agent);
+  const outcome: ReloadOutcome = { effective: 'now', proved: true, advice: null, notes: [] };
+  const pins = (agent: string): Pins => ({
+    agent,
+    read: async () =>
+      agent !== 'main' ? [] : entries.map((entry) => ({ ...entry, pinnedTo: pinned.get(entry.key) ?? null })),
+    set: async (keys, profileId) =>
+      keys.map((key): PinOutcome => {
+        const was = pinned.get(key) ?? null;
+        pinned.set(key, profileId);
+        return { key, was, is: profileId, result: was === profileId ? 'already' : 'set' };
+      }),
+  });
+  return {
+    summary: { stateDir: '/fake', layout: 'fake', release: null, provider: 'openai-codex', notes: [] },
+    agents,
+    defaultAgent: 'main',
+    slotsFor: async (agent) => ({
+      agent,
+      main: slots.find(({ address }) => address.agent === agent) ?? main,
+      copies,
+      follows: [agent, ...copies.map(({ address }) => address.agent)],
+      notes: [],
+    }),
+    allSlots: async () => [...slots, ...copies],
+    pinsOf: pins,
+    admit: admit ?? (async () => undefined),
+    reload: async (_, expiresAt) => {
+      reloads.push(expiresAt);
+      duringReload?.();
+      return outcome;
+    },
+    pinned,
+    reloads,
+  };
+}
+
+const BARE: SessionEntry = {
+  key: 'agent:main:main',
+  updatedAt: 1,
+  pinnedTo: null,
+  pinSource: null,
+  channel: null,
+  from: null,
+  to: null,
+  accountId: null,
+  spawnedBy: null,
+};

@@ -1,0 +1,87 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { RouterError } from '../../src/errors.js';
+import type { Holding } from '../../src/holding.js';
+import type { Occupant, Revision, Slot, SlotAddress, SlotReading } from '../../src/slot/slot.js';
+
+type Entry = Exclude<Occupant, { kind: 'absent' }>;
+
+/** A host's store in memory, with the host's own hand on it. */
+export interface FakeSlot extends Slot {
+  /** The host writes an entry by itself (a login, a rotation, an API key); null takes it out. */
+  hostPuts(profileId: string, entry: Holding | { readonly what: string } | null): void;
+  /** The host's own order and lastGood. */
+  hostOrders(order: readonly string[], lastGood: string | null): void;
+  /** Every change that was asked for, also a refused one. */
+  readonly replacements: number;
+}
+
+export interface FakeSlotOptions {
+  readonly agent?: string;
+  readonly profileId?: string;
+  /** Whose folder it says it is in. */
+  readonly stateDir?: string;
+}
+
+/** An in-memory Slot that keeps the port's promises: nothing on disk, no locks. */
+export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
+  const { agent = 'main', profileId = 'openai-codex:default', stateDir = '/fake' } = options;
+  const address: SlotAddress = { id: `${stateDir}#${agent}#${profileId}`, layout: 'fake', agent, profileId };
+  const entries = new Map<string, { readonly entry: Entry; readonly mark: string }>();
+  let order: readonly string[] = [];
+  let lastGood: string | null = null;
+  let replacements = 0;
+
+  const put = (id: string, entry: Entry) => entries.set(id, { entry, mark: markOf(entry) });
+  const revision = () => JSON.stringify([...entries].map(([id, { mark }]) => [id, mark])) as Revision;
+  const read = async (): Promise<SlotReading> => ({
+    revision: revision(),
+    occupant: entries.get(profileId)?.entry ?? { kind: 'absent' },
+    neighbours: [...entries]
+      .filter(([id]) => id !== profileId)
+      .map(([id, { entry }]) => ({ profileId: id, ...entry })),
+    selectable: order.length === 1 && order[0] === profileId && lastGood === profileId,
+  });
+
+  return {
+    address,
+    read,
+    async replace(change) {
+      replacements += 1;
+      if (change.expect !== revision()) throw new RouterError('SLOT_CHANGED', 'the slot changed');
+      for (const id of change.takeOut) if (id !== profileId) entries.delete(id);
+      if (change.put === null) {
+        entries.delete(profileId);
+        order = order.filter((id) => id !== profileId);
+        if (lastGood === profileId) lastGood = null;
+      } else {
+        if (change.put !== 'keep') put(profileId, { ...loginOf(change.put) });
+        order = [profileId];
+        lastGood = profileId;
+      }
+      return await read();
+    },
+    hostPuts(id, entry) {
+      if (entry === null) entries.delete(id);
+      else put(id, 'what' in entry ? { kind: 'foreign', what: entry.what } : loginOf(entry));
+    },
+    hostOrders(ids, good) {
+      order = ids;
+      lastGood = good;
+    },
+    get replacements() {
+      return replacements;
+    },
+  };
+}
+
+function loginOf({ identity, grant, hostFields, selection }: Holding): Entry {
+  return { kind: 'login', identity, grant: { ...grant, idToken: null }, hostFields, selection };
+}
+
+/** Changes whenever the entry does; statistics are not part of it. */
+function markOf(entry: Entry): string {
+  if (entry.kind === 'foreign') return randomUUID();
+  const { accessToken, refreshToken, expiresAt } = entry.grant;
+  const text = JSON.stringify([accessToken.reveal(), refreshToken.reveal(), expiresAt, entry.hostFields]);
+  return createHash('sha256').update(text).digest('hex');
+}

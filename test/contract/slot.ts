@@ -1,0 +1,221 @@
+import fc from 'fast-check';
+import type { Test } from 'tap';
+import { identityOf } from '../../src/claims.js';
+import { RouterError } from '../../src/errors.js';
+import type { Holding } from '../../src/holding.js';
+import type { JsonObject } from '../../src/json.js';
+import { Secret } from '../../src/secret.js';
+import type { Occupant, Slot } from '../../src/slot/slot.js';
+import { type Login, loginOf } from '../kit/tokens.js';
+
+/** A slot and the host's own hand on its store. */
+export interface SlotBench {
+  readonly slot: Slot;
+  hostPuts(profileId: string, entry: Holding | 'api-key' | null): Promise<void> | void;
+  hostOrders(order: readonly string[], lastGood: string | null): Promise<void> | void;
+}
+
+/** A new, empty bench; the store does not exist yet. */
+export type MakeSlot = (t: Test) => Promise<SlotBench> | SlotBench;
+
+const BOB = 'openai-codex:bob@example.test';
+const CAROL = 'openai-codex:carol@example.test';
+/** Long after any test runs: a cooldown that is still in force. */
+const LATER = 4_102_444_800_000;
+
+export function holdingOf(
+  login: Login,
+  more: Partial<Pick<Holding, 'hostFields' | 'selection'>> = {},
+): Holding {
+  const accessToken = new Secret(login.access);
+  return {
+    identity: identityOf(accessToken, { accountId: login.accountId, email: login.email, plan: login.plan }),
+    grant: {
+      accessToken,
+      refreshToken: new Secret(login.refresh),
+      idToken: null,
+      expiresAt: login.expires,
+      lastRefresh: null,
+      provenance: null,
+    },
+    hostFields: more.hostFields ?? {},
+    selection: more.selection ?? null,
+  };
+}
+
+/** A holding as plain data with its tokens shown, for comparison. */
+export function shown(holding: Occupant | Holding): unknown {
+  if ('kind' in holding && holding.kind !== 'login') return holding;
+  const { identity, grant, hostFields, selection } = holding;
+  return {
+    identity,
+    access: grant.accessToken.reveal(),
+    refresh: grant.refreshToken.reveal(),
+    expiresAt: grant.expiresAt,
+    hostFields,
+    selection,
+  };
+}
+
+/** What the port Slot promises, whatever the layout. */
+export function slotPromises(t: Test, make: MakeSlot): void {
+  const alice = holdingOf(loginOf('alice'));
+  const bob = holdingOf(loginOf('bob'));
+  const carol = holdingOf(loginOf('carol'));
+
+  t.test('reads a store that does not exist as absent, and puts a login into it', async (t) => {
+    const { slot } = await make(t);
+    const reading = await slot.read();
+    t.same(reading.occupant, { kind: 'absent' });
+    t.same(reading.neighbours, []);
+    t.equal(reading.selectable, false);
+    const after = await slot.replace({ expect: reading.revision, put: alice, takeOut: [] });
+    t.same(shown(after.occupant), shown(alice));
+    t.equal(after.selectable, true);
+    t.same(shown((await slot.read()).occupant), shown(alice), 'and it stays there');
+  });
+
+  t.test('replaces a login by another, whose host fields and running cooldown come with it', async (t) => {
+    const { slot } = await make(t);
+    const cooling = { cooldownUntil: LATER, cooldownReason: 'rate_limit', errorCount: 3, lastUsed: 5 };
+    const arriving = holdingOf(loginOf('bob'), {
+      hostFields: { clientId: 'app_x', nested: { a: [1, null, 'é'] } },
+      selection: cooling,
+    });
+    await put(slot, alice);
+    const after = await put(slot, arriving);
+    t.same(shown(after.occupant), shown(arriving));
+    const again = await put(slot, carol);
+    t.same(shown(again.occupant), shown(carol), 'and nothing of it stays with the next one');
+  });
+
+  t.test('gives back whatever it was given', async (t) => {
+    const { slot } = await make(t);
+    const field = fc.string({ minLength: 1, maxLength: 12 }).map((name) => `x-${name}`);
+    const value = fc
+      .jsonValue({ maxDepth: 2 })
+      .map((json): JsonObject[string] => JSON.parse(JSON.stringify(json)));
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom('alice', 'bob', 'carol', 'alice-team', 'bob-team'),
+        fc.dictionary(field, value, { maxKeys: 4, noNullPrototype: true }),
+        async (name, hostFields) => {
+          const holding = holdingOf(loginOf(name), { hostFields });
+          const after = await put(slot, holding);
+          t.strictSame(shown(after.occupant), shown(holding));
+        },
+      ),
+      { numRuns: 20 },
+    );
+  });
+
+  t.test('refuses to replace a slot the host has changed, and writes nothing', async (t) => {
+    const bench = await make(t);
+    await put(bench.slot, alice);
+    const { revision } = await bench.slot.read();
+    const rotated = holdingOf(loginOf('alice', { nonce: 'rotated' }));
+    await bench.hostPuts(bench.slot.address.profileId, rotated);
+    for (const change of [bob, null, 'keep'] as const) {
+      await t.rejects(bench.slot.replace({ expect: revision, put: change, takeOut: [] }), {
+        code: 'SLOT_CHANGED',
+      });
+    }
+    t.same(shown((await bench.slot.read()).occupant), shown(rotated));
+  });
+
+  t.test('refuses when another login of the provider came, changed or went meanwhile', async (t) => {
+    const bench = await make(t);
+    await put(bench.slot, alice);
+    for (const next of [bob, holdingOf(loginOf('bob', { nonce: 'rotated' })), null]) {
+      const { revision } = await bench.slot.read();
+      await bench.hostPuts(BOB, next);
+      await t.rejects(bench.slot.replace({ expect: revision, put: carol, takeOut: [] }), {
+        code: 'SLOT_CHANGED',
+      });
+    }
+    t.same(shown((await bench.slot.read()).occupant), shown(alice));
+  });
+
+  t.test('does not mind that the host changed its order, which it does with every turn', async (t) => {
+    const bench = await make(t);
+    await put(bench.slot, alice);
+    await bench.hostPuts(BOB, bob);
+    const { revision } = await bench.slot.read();
+    await bench.hostOrders([BOB, bench.slot.address.profileId], BOB);
+    const after = await bench.slot.replace({ expect: revision, put: carol, takeOut: [] });
+    t.same(shown(after.occupant), shown(carol));
+    t.equal(after.selectable, true);
+  });
+
+  t.test('shows the other logins of the provider and takes out those it is told to', async (t) => {
+    const bench = await make(t);
+    await put(bench.slot, alice);
+    await bench.hostPuts(BOB, bob);
+    await bench.hostPuts(CAROL, carol);
+    const reading = await bench.slot.read();
+    t.same(
+      reading.neighbours.map(({ profileId }) => profileId),
+      [BOB, CAROL],
+    );
+    const after = await bench.slot.replace({ expect: reading.revision, put: bob, takeOut: [BOB] });
+    t.same(shown(after.occupant), shown(bob));
+    t.same(
+      after.neighbours.map((neighbour) => [neighbour.profileId, shown(neighbour)]),
+      [[CAROL, shown(carol)]],
+    );
+  });
+
+  t.test('keeps the entry and mends only what makes it selectable', async (t) => {
+    const bench = await make(t);
+    await put(bench.slot, alice);
+    await bench.hostOrders([BOB], BOB);
+    const before = await bench.slot.read();
+    t.equal(before.selectable, false);
+    const after = await bench.slot.replace({ expect: before.revision, put: 'keep', takeOut: [] });
+    t.equal(after.selectable, true);
+    t.equal(after.revision, before.revision);
+    t.same(shown(after.occupant), shown(alice));
+  });
+
+  t.test('clears the slot and leaves the other logins to the host', async (t) => {
+    const bench = await make(t);
+    await put(bench.slot, alice);
+    await bench.hostPuts(BOB, bob);
+    const { revision } = await bench.slot.read();
+    const after = await bench.slot.replace({ expect: revision, put: null, takeOut: [] });
+    t.same(after.occupant, { kind: 'absent' });
+    t.same(
+      after.neighbours.map(({ profileId }) => profileId),
+      [BOB],
+    );
+    t.equal(after.selectable, false);
+  });
+
+  t.test('tells an API key as foreign, in the slot and beside it', async (t) => {
+    const bench = await make(t);
+    await bench.hostPuts(bench.slot.address.profileId, 'api-key');
+    await bench.hostPuts(BOB, 'api-key');
+    const { occupant, neighbours } = await bench.slot.read();
+    t.match(occupant, { kind: 'foreign', what: /API key/ });
+    t.match(neighbours, [{ profileId: BOB, kind: 'foreign', what: /API key/ }]);
+  });
+
+  t.test('lets one of two switches that decided on the same reading win', async (t) => {
+    const { slot } = await make(t);
+    await put(slot, alice);
+    const { revision } = await slot.read();
+    const outcomes = await Promise.allSettled(
+      [bob, carol].map((holding) => slot.replace({ expect: revision, put: holding, takeOut: [] })),
+    );
+    const failed = outcomes.filter((outcome) => outcome.status === 'rejected');
+    t.equal(failed.length, 1);
+    t.ok(failed[0]?.reason instanceof RouterError && failed[0].reason.code === 'SLOT_CHANGED');
+    const winner = outcomes[0]?.status === 'fulfilled' ? bob : carol;
+    t.same(shown((await slot.read()).occupant), shown(winner));
+  });
+}
+
+async function put(slot: Slot, holding: Holding) {
+  const { revision } = await slot.read();
+  return await slot.replace({ expect: revision, put: holding, takeOut: [] });
+}

@@ -1,0 +1,629 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import t, { type Test } from 'tap';
+import type { Holding } from '../../src/holding.js';
+import { locateHost } from '../../src/openclaw/locate.js';
+import type { Host } from '../../src/slot/host.js';
+import type { Slot } from '../../src/slot/slot.js';
+import { fakeSlot } from '../contract/fake-slot.js';
+import { holdingOf, type SlotBench, shown, slotPromises } from '../contract/slot.js';
+import {
+  type AgentPaths,
+  makeState,
+  type OpenClawState,
+  PROVIDER,
+  profileOf,
+  RELEASES,
+  type Release,
+  SLOT,
+  type StateOptions,
+} from '../kit/state.js';
+import { CANARY, loginOf } from '../kit/tokens.js';
+
+const LATER = 4_102_444_800_000;
+const BOB = 'openai-codex:bob@example.test';
+
+interface Bench {
+  readonly state: OpenClawState;
+  readonly files: AgentPaths;
+  readonly host: Host;
+  readonly slot: Slot;
+}
+
+/** Short waits, so that a refusal is quick; every test that needs a wait sets its own. */
+async function bench(
+  t: Test,
+  options: StateOptions,
+  more: { waitMs?: number; tornMs?: number } = {},
+): Promise<Bench> {
+  const state = makeState(t.testdir({}), options);
+  const host = await locateHost({
+    env: { HOME: path.join(state.dir, 'home') },
+    platform: process.platform,
+    options: { stateDir: state.dir },
+    lock: { waitMs: more.waitMs ?? 300 },
+    torn: { tornMs: more.tornMs ?? 60 },
+  });
+  return { state, files: state.paths(), host, slot: await slotOf(host) };
+}
+
+async function slotOf(host: Host): Promise<Slot> {
+  const slot = (await host.allSlots())[0];
+  if (slot === undefined) throw new Error('the host has no slot');
+  return slot;
+}
+
+async function put(slot: Slot, holding: Holding | null | 'keep') {
+  const { revision } = await slot.read();
+  return await slot.replace({ expect: revision, put: holding, takeOut: [] });
+}
+
+/** Rewrites a JSON file the way the host's own hand would. */
+function edit(file: string, change: (doc: Record<string, unknown>) => void): void {
+  const doc = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { version: 1 };
+  change(doc);
+  writeFileSync(file, `${JSON.stringify(doc, null, 2)}\n`, { mode: 0o600 });
+}
+
+/** Everything below a folder: names, modes and bytes. */
+function snapshot(folder: string): Record<string, string> {
+  const all: Record<string, string> = {};
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    const stat = statSync(path.join(folder, name));
+    all[name] =
+      `${stat.mode.toString(8)} ${stat.isFile() ? readFileSync(path.join(folder, name), 'utf8') : ''}`;
+  }
+  return all;
+}
+
+t.test('the fake keeps what every slot promises', async (t) => {
+  slotPromises(t, (): SlotBench => {
+    const slot = fakeSlot();
+    return {
+      slot,
+      hostPuts: (id, entry) => slot.hostPuts(id, entry === 'api-key' ? { what: 'an API key' } : entry),
+      hostOrders: (order, good) => slot.hostOrders(order, good),
+    };
+  });
+});
+
+for (const release of RELEASES) {
+  t.test(`the slot of ${release} keeps what every slot promises`, async (t) => {
+    slotPromises(t, async (t): Promise<SlotBench> => {
+      const { slot, files } = await bench(t, { release, slot: null });
+      rmSync(files.profiles, { force: true });
+      rmSync(files.state, { force: true });
+      return {
+        slot,
+        hostPuts: (id, entry) =>
+          edit(files.profiles, (doc) => {
+            const profiles = { ...(doc.profiles as object) } as Record<string, unknown>;
+            if (entry === null) delete profiles[id];
+            else profiles[id] = entry === 'api-key' ? API_KEY : entryOf(entry);
+            doc.profiles = profiles;
+          }),
+        hostOrders: (order, good) =>
+          edit(stateFile(files, release), (doc) => {
+            doc.order = { [PROVIDER]: order };
+            doc.lastGood = good === null ? {} : { [PROVIDER]: good };
+          }),
+      };
+    });
+  });
+}
+
+const API_KEY = { type: 'api_key', provider: PROVIDER, key: `sk-${CANARY}` };
+
+function entryOf(holding: Holding): Record<string, unknown> {
+  return {
+    type: 'oauth',
+    provider: PROVIDER,
+    access: holding.grant.accessToken.reveal(),
+    refresh: holding.grant.refreshToken.reveal(),
+    expires: holding.grant.expiresAt,
+    email: holding.identity.email,
+    accountId: holding.identity.accountId,
+    ...holding.hostFields,
+  };
+}
+
+function stateFile(files: AgentPaths, release: Release): string {
+  return release === '2026.5.7' ? files.state : files.profiles;
+}
+
+t.test('writes exactly what the release itself would have written', async (t) => {
+  const alice = loginOf('alice');
+  const bob = loginOf('bob');
+  for (const release of RELEASES) {
+    const { slot, files, state } = await bench(t, {
+      release,
+      slot: {
+        ...profileOf(alice, release),
+        managedBy: 'codex-cli',
+        idToken: alice.idToken,
+        displayName: 'Alice',
+        clientId: 'app_alice',
+      },
+      others: {
+        'anthropic:default': { type: 'api_key', provider: 'anthropic', key: CANARY, odd: [1, { a: null }] },
+      },
+      usageStats: {
+        [SLOT]: { errorCount: 4, cooldownUntil: LATER, lastUsed: 1 },
+        'anthropic:default': { lastUsed: 2 },
+      },
+    });
+    edit(files.profiles, (doc) => {
+      doc.unknownTop = { kept: true };
+    });
+    await put(slot, holdingOf(bob));
+    t.same(state.slot(), profileOf(bob, release), 'nothing of the old login is left in the entry');
+    t.same(state.profiles()['anthropic:default'], {
+      type: 'api_key',
+      provider: 'anthropic',
+      key: CANARY,
+      odd: [1, { a: null }],
+    });
+    t.same(state.selection().order, { [PROVIDER]: [SLOT] });
+    t.same(state.selection().lastGood, { [PROVIDER]: SLOT });
+    t.same(state.selection().usageStats, { 'anthropic:default': { lastUsed: 2 } });
+    const text = readFileSync(files.profiles, 'utf8');
+    const doc = JSON.parse(text);
+    t.equal(text, `${JSON.stringify(doc, null, 2)}\n`);
+    t.same(doc.unknownTop, { kept: true });
+    t.same(Object.keys(doc.profiles), [SLOT, 'anthropic:default'], 'entries keep their places');
+    t.equal(existsSync(files.state), release === '2026.5.7', 'no state file where the release has none');
+  }
+});
+
+t.test('an identity takes its fields and statistics along and brings them back', async (t) => {
+  for (const release of RELEASES) {
+    const { slot, state } = await bench(t, {
+      release,
+      slot: { ...profileOf(loginOf('alice'), release), displayName: 'Alice', mystery: { deep: [1] } },
+      usageStats: {
+        [SLOT]: { disabledUntil: LATER, disabledReason: 'billing', failureCounts: { billing: 2 } },
+      },
+    });
+    const entry = state.slot();
+    const stats = state.selection().usageStats;
+    const { occupant } = await slot.read();
+    if (occupant.kind !== 'login') return t.fail('no login in the slot');
+    t.same(occupant.hostFields, { displayName: 'Alice', mystery: { deep: [1] } });
+    await put(slot, holdingOf(loginOf('bob')));
+    t.notOk(state.selection().usageStats?.[SLOT], 'the newcomer starts without the cooldown');
+    await put(slot, occupant);
+    t.same(state.slot(), entry);
+    t.same(state.selection().usageStats, stats);
+  }
+});
+
+t.test('brings back of old statistics only when the profile was last used', async (t) => {
+  const { slot, state } = await bench(t, { release: '2026.5.7', slot: loginOf('alice') });
+  const selection = { cooldownUntil: 1000, cooldownReason: 'rate_limit', errorCount: 2, lastUsed: 7 };
+  await put(slot, holdingOf(loginOf('bob'), { selection }));
+  t.same(state.selection().usageStats, { [SLOT]: { lastUsed: 7 } });
+  await put(slot, holdingOf(loginOf('carol'), { selection: { errorCount: 2 } }));
+  t.equal(state.selection().usageStats, undefined);
+});
+
+t.test('what an upgraded auth-profiles.json still says of the slot does not show through', async (t) => {
+  const { slot, files, state } = await bench(t, {
+    release: '2026.5.7',
+    slot: loginOf('alice'),
+    others: { [BOB]: loginOf('bob') },
+  });
+  edit(files.profiles, (doc) => {
+    doc.order = { [PROVIDER]: [BOB], anthropic: ['anthropic:default'] };
+    doc.usageStats = {
+      [SLOT]: { cooldownUntil: LATER },
+      [BOB]: { cooldownUntil: LATER },
+      other: { lastUsed: 1 },
+    };
+  });
+  const reading = await slot.read();
+  t.match(reading.occupant, { selection: { cooldownUntil: LATER } }, 'it counts while it is there');
+  await slot.replace({ expect: reading.revision, put: holdingOf(loginOf('carol')), takeOut: [BOB] });
+  const doc = JSON.parse(readFileSync(files.profiles, 'utf8'));
+  t.same(doc.order, { anthropic: ['anthropic:default'] });
+  t.same(doc.usageStats, { other: { lastUsed: 1 } });
+  t.same(Object.keys(state.profiles()), [SLOT]);
+  t.equal((await slot.read()).selectable, true);
+});
+
+t.test('clearing leaves no trace of the slot in what chooses', async (t) => {
+  for (const release of RELEASES) {
+    const { slot, state } = await bench(t, {
+      release,
+      slot: loginOf('alice'),
+      others: { [BOB]: loginOf('bob') },
+      order: [SLOT, BOB],
+      usageStats: { [SLOT]: { lastUsed: 1 }, [BOB]: { lastUsed: 2 } },
+    });
+    await put(slot, null);
+    t.same(Object.keys(state.profiles()), [BOB]);
+    t.same(state.selection().order, { [PROVIDER]: [BOB] });
+    t.equal(state.selection().lastGood, undefined);
+    t.same(state.selection().usageStats, { [BOB]: { lastUsed: 2 } });
+  }
+});
+
+t.test('a store nobody needs to change is not written', async (t) => {
+  const { slot, files } = await bench(t, { release: '2026.5.7', slot: loginOf('alice'), order: [SLOT] });
+  const before = [files.profiles, files.state].map((file) => statSync(file, { bigint: true }).ino);
+  await put(slot, 'keep');
+  t.same(
+    [files.profiles, files.state].map((file) => statSync(file, { bigint: true }).ino),
+    before,
+  );
+});
+
+t.test('a store that cannot be understood is refused in one sentence and left as it is', async (t) => {
+  const whole = JSON.stringify({ version: 1, profiles: {} }, null, 2);
+  const entry = (fields: object) =>
+    JSON.stringify({
+      version: 1,
+      profiles: { [SLOT]: { type: 'oauth', provider: PROVIDER, refresh: CANARY, ...fields } },
+    });
+  const cases: ReadonlyArray<readonly [name: string, text: string | Buffer, message: RegExp, code?: string]> =
+    [
+      ['empty', '', /it is empty/],
+      ['blank', ' \n', /it is empty/],
+      ['half-written', whole.slice(0, -4), /not complete JSON/],
+      ['not JSON', '<html>', /it is not JSON$/],
+      ['with a byte-order mark', `\ufeff${whole}`, /byte-order mark/],
+      ['not UTF-8', Buffer.from([0x7b, 0xff, 0x7d]), /not UTF-8/],
+      ['a list', '[]', /holds a list/],
+      ['null', 'null', /holds null/],
+      ['a string', '"x"', /holds a string/],
+      ['without profiles', '{"version":1}', /profiles is missing/],
+      ['profiles a list', '{"version":1,"profiles":[]}', /profiles has the wrong type/],
+      ['version a text', '{"version":"1","profiles":{}}', /version has the wrong type/],
+      ['order a text', '{"version":1,"profiles":{},"order":"x"}', /order has the wrong type/],
+      [
+        'lastGood of lists',
+        '{"version":1,"profiles":{},"lastGood":{"openai-codex":[]}}',
+        /lastGood.openai-codex has/,
+      ],
+      ['usageStats a list', '{"version":1,"profiles":{},"usageStats":[]}', /usageStats has the wrong type/],
+      ['the slot a text', `{"version":1,"profiles":{"${SLOT}":"x"}}`, /it is not an object/],
+      ['access a number', entry({ access: 5 }), /access has the wrong type/],
+      ['expires a text', entry({ access: CANARY, expires: 'soon' }), /expires has the wrong type/],
+      ['access not a JWT', entry({ access: CANARY }), /not a JWT/, 'IDENTITY_UNREADABLE'],
+      [
+        'claims that disagree',
+        entry({ access: loginOf('alice').access, accountId: loginOf('bob').accountId }),
+        /two different workspaces/,
+        'IDENTITY_MISMATCH',
+      ],
+      ['a newer version', '{"version":2,"profiles":{}}', /format 2/, 'HOST_UNSUPPORTED'],
+      [
+        'logins of 2026.6.1',
+        '{"version":1,"profiles":{"openai:default":{"type":"oauth","provider":"openai"}}}',
+        /2026\.6\.1 or later/,
+        'HOST_UNSUPPORTED',
+      ],
+    ];
+  const { slot, files, state } = await bench(t, { release: '2026.5.7', slot: loginOf('alice') });
+  const { revision } = await slot.read();
+  for (const [name, text, message, code = 'SLOT_UNREADABLE'] of cases) {
+    writeFileSync(files.profiles, text);
+    const before = snapshot(state.dir);
+    await t.rejects(slot.read(), { code, message, hint: /./ }, `read: ${name}`);
+    // An entry that changed is told as that before anyone asks what it is.
+    const codes = new RegExp(`^(${code}|SLOT_CHANGED)$`);
+    const change = { expect: revision, put: holdingOf(loginOf('bob')), takeOut: [] };
+    await t.rejects(slot.replace(change), { code: codes }, name);
+    t.same(snapshot(state.dir), before, `${name}: nothing was written`);
+  }
+});
+
+t.test('a broken auth-state.json is refused the same way', async (t) => {
+  const { slot, files } = await bench(t, { release: '2026.5.7', slot: loginOf('alice') });
+  for (const text of ['', '{', '[]', '{"version":1,"usageStats":7}']) {
+    writeFileSync(files.state, text);
+    await t.rejects(slot.read(), { code: 'SLOT_UNREADABLE', message: /auth-state\.json/ });
+  }
+});
+
+t.test('a file that is being written is read again until it is whole', async (t) => {
+  const { slot, files } = await bench(
+    t,
+    { release: '2026.3.28', slot: loginOf('alice') },
+    { tornMs: 20_000 },
+  );
+  const whole = readFileSync(files.profiles, 'utf8');
+  writeFileSync(files.profiles, whole.slice(0, whole.length / 2));
+  const reading = slot.read();
+  const timer = setTimeout(() => writeFileSync(files.profiles, whole), 60);
+  t.match(await reading, { occupant: { kind: 'login' } });
+  clearTimeout(timer);
+});
+
+t.test('tells every kind of credential it must not overwrite', async (t) => {
+  const kinds: ReadonlyArray<readonly [object, RegExp]> = [
+    [{ type: 'api_key', key: CANARY }, /an API key$/],
+    [{ mode: 'api_key', key: CANARY }, /an API key$/],
+    [{ type: 'api_key', keyRef: { source: 'env', id: 'X' } }, /API key behind a SecretRef/],
+    [{ type: 'token', token: CANARY }, /fixed token/],
+    [{ type: 'token', tokenRef: { source: 'env', id: 'X' } }, /token behind a SecretRef/],
+    [{ type: 'oauth', access: { source: 'env', id: 'X' }, refresh: CANARY }, /login behind a SecretRef/],
+    [{ type: 'oauth', access: CANARY }, /without a refresh token/],
+    [{ type: 'oauth', access: CANARY, refresh: '' }, /without a refresh token/],
+    [
+      { type: 'oauth', oauthRef: { source: 'openclaw-credentials', id: 'a' } },
+      /sealed side file \(oauthRef\) of OpenClaw 2026\.5\.12/,
+    ],
+    [{ type: 'passkey' }, /unknown kind/],
+    [{ type: 'oauth', provider: 'anthropic', access: CANARY, refresh: CANARY }, /another provider/],
+  ];
+  for (const [fields, what] of kinds) {
+    const { slot } = await bench(t, { release: '2026.5.7', slot: { provider: PROVIDER, ...fields } });
+    const { occupant } = await slot.read();
+    t.match(occupant, { kind: 'foreign', what });
+    t.notMatch(JSON.stringify(occupant), CANARY);
+  }
+});
+
+t.test('a neighbour that cannot be read does not stop a switch of the slot', async (t) => {
+  const broken = { type: 'oauth', provider: PROVIDER, access: `not.a.jwt${CANARY}`, refresh: CANARY };
+  const { slot, state } = await bench(t, {
+    release: '2026.5.7',
+    slot: loginOf('alice'),
+    others: { 'openai-codex:odd': broken },
+  });
+  const { neighbours } = await slot.read();
+  t.match(neighbours, [{ profileId: 'openai-codex:odd', kind: 'foreign', what: /cannot be read/ }]);
+  await put(slot, holdingOf(loginOf('bob')));
+  t.same(state.profiles()['openai-codex:odd'], broken);
+});
+
+t.test('logins still in the older auth.json are not buried', async (t) => {
+  const { slot, files } = await bench(t, { release: '2026.3.28', slot: null });
+  rmSync(files.profiles);
+  writeFileSync(path.join(files.dir, 'auth.json'), '{}');
+  t.match((await slot.read()).occupant, { kind: 'foreign', what: /older auth\.json/ });
+});
+
+t.test('keeps a file’s mode and link, and makes new ones 0600 in folders of 0700', async (t) => {
+  const { slot, files, state } = await bench(t, { release: '2026.5.7', slot: loginOf('alice') });
+  const real = path.join(state.dir, 'elsewhere.json');
+  renameSync(files.profiles, real);
+  symlinkSync(real, files.profiles);
+  chmodSync(real, 0o640);
+  rmSync(files.state, { force: true });
+  await put(slot, holdingOf(loginOf('bob')));
+  t.same(readdirSync(files.dir).sort(), ['auth-profiles.json', 'auth-state.json']);
+  t.equal(JSON.parse(readFileSync(real, 'utf8')).profiles[SLOT].email, 'bob@example.test');
+  t.equal(statSync(real).mode & 0o777, 0o640);
+  t.equal(statSync(files.state).mode & 0o777, 0o600);
+  t.equal(statSync(path.join(state.dir, 'locks')).mode & 0o777, 0o700);
+
+  rmSync(real);
+  await t.rejects(slot.read(), { code: 'SLOT_UNREADABLE', message: /link to a file that does not exist/ });
+});
+
+t.test('a store of another user is refused before anything is written', async (t) => {
+  const state = makeState(t.testdir({}), { release: '2026.5.7', slot: loginOf('alice') });
+  const env = { HOME: state.dir };
+  const other = (process.getuid?.() ?? 0) + 1;
+  const locate = { env, platform: process.platform, options: { stateDir: state.dir } };
+  await t.rejects(locateHost({ ...locate, uid: other }), {
+    code: 'HOST_FOREIGN_OWNER',
+    message: /belongs to another user/,
+    hint: /sudo -u/,
+  });
+});
+
+t.test('a folder that cannot be written gives one sentence and loses nothing', async (t) => {
+  const { slot, files, state } = await bench(t, { release: '2026.3.28', slot: loginOf('alice') });
+  const { revision } = await slot.read();
+  const before = readFileSync(files.profiles, 'utf8');
+  await asPlainUser(state.dir, async () => {
+    chmodSync(files.dir, 0o500);
+    await t.rejects(slot.replace({ expect: revision, put: holdingOf(loginOf('bob')), takeOut: [] }), {
+      code: /^(IO|HOST_FOREIGN_OWNER)$/,
+    });
+    chmodSync(files.dir, 0o700);
+  });
+  t.equal(readFileSync(files.profiles, 'utf8'), before);
+  t.same(readdirSync(files.dir), ['auth-profiles.json']);
+});
+
+/** Root may write anywhere, so as root the work is done as nobody. */
+async function asPlainUser(folder: string, work: () => Promise<void>): Promise<void> {
+  const nobody = 65_534;
+  if (process.getuid?.() !== 0) return await work();
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    chownSync(path.join(folder, name), nobody, nobody);
+  }
+  chownSync(folder, nobody, nobody);
+  process.seteuid?.(nobody);
+  try {
+    await work();
+  } finally {
+    process.seteuid?.(0);
+  }
+}
+
+t.test(
+  'what the host writes without its lock, between reading and renaming, is never overwritten',
+  async (t) => {
+    // 2026.3.28 writes the store without its lock in several places (facts: section 1). The clock is asked in between.
+    for (const release of RELEASES) {
+      const state = makeState(t.testdir({}), { release, slot: loginOf('alice') });
+      const files = state.paths();
+      const hostWrites: Array<() => void> = [];
+      const slot = await slotOf(
+        await locateHost({
+          env: { HOME: state.dir },
+          platform: process.platform,
+          options: { stateDir: state.dir },
+          now: () => {
+            hostWrites.shift()?.();
+            return Date.now();
+          },
+        }),
+      );
+      const stats = { 'other:default': { lastUsed: 1 } };
+      hostWrites.push(() =>
+        edit(stateFile(files, release), (doc) => Object.assign(doc, { usageStats: stats })),
+      );
+      await put(slot, holdingOf(loginOf('bob')));
+      t.equal(state.slot()?.email, 'bob@example.test');
+      t.same(state.selection().usageStats, stats, 'statistics the host wrote meanwhile are kept');
+
+      const rotated = profileOf(loginOf('bob', { nonce: 'rotated' }), release);
+      const { revision } = await slot.read();
+      hostWrites.push(() =>
+        edit(files.profiles, (doc) => Object.assign(doc, { profiles: { [SLOT]: rotated } })),
+      );
+      const carol = holdingOf(loginOf('carol'), { selection: { cooldownUntil: LATER } });
+      const change = { expect: revision, put: carol, takeOut: [] };
+      await t.rejects(slot.replace(change), { code: 'SLOT_CHANGED' });
+      t.same(state.slot(), rotated, 'a login the host rotated meanwhile is kept');
+      t.same(state.selection().usageStats, stats, 'and so are its statistics');
+    }
+  },
+);
+
+t.test('a lock of a live process is waited for, named and never taken', async (t) => {
+  const { slot, files } = await bench(t, { release: '2026.5.7', slot: loginOf('alice') });
+  const { revision } = await slot.read();
+  const lock = `${files.profiles}.lock`;
+  for (const pid of [process.pid, 1]) {
+    writeFileSync(lock, JSON.stringify({ pid, createdAt: new Date().toISOString() }));
+    await t.rejects(slot.replace({ expect: revision, put: holdingOf(loginOf('bob')), takeOut: [] }), {
+      code: 'HOST_BUSY',
+      message: new RegExp(`process ${pid} holds`),
+    });
+    t.equal(JSON.parse(readFileSync(lock, 'utf8')).pid, pid, 'it is still there');
+  }
+});
+
+t.test('goes on as soon as a live holder lets go', async (t) => {
+  const { slot, files } = await bench(t, { release: '2026.5.7', slot: loginOf('alice') }, { waitMs: 30_000 });
+  const lock = `${files.profiles}.lock`;
+  writeFileSync(lock, JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() }));
+  const switched = put(slot, holdingOf(loginOf('bob')));
+  setTimeout(() => rmSync(lock), 80);
+  t.match(await switched, { occupant: { identity: { email: 'bob@example.test' } } });
+  t.notOk(existsSync(lock), 'and leaves none behind');
+});
+
+t.test('a lock left by a dead or another, later process is taken over at once', async (t) => {
+  const { slot, files } = await bench(t, { release: '2026.5.7', slot: loginOf('alice') });
+  const lock = `${files.profiles}.lock`;
+  const now = new Date().toISOString();
+  const dead = await deadPid();
+  const stale = [
+    { pid: dead, createdAt: now },
+    { pid: process.pid, createdAt: '2020-01-01T00:00:00.000Z' },
+    ...(process.platform === 'linux' ? [{ pid: process.pid, createdAt: now, starttime: 1 }] : []),
+  ];
+  for (const payload of stale) {
+    writeFileSync(lock, JSON.stringify(payload));
+    await put(slot, holdingOf(loginOf('bob')));
+    t.notOk(existsSync(lock));
+  }
+  writeFileSync(lock, '');
+  await t.rejects(put(slot, holdingOf(loginOf('carol'))), { code: 'HOST_BUSY', message: /something holds/ });
+  utimesSync(lock, new Date(0), new Date(0));
+  await put(slot, holdingOf(loginOf('carol')));
+  t.notOk(existsSync(lock), 'one that names nobody goes by its age');
+});
+
+t.test('a folder at a lock’s place is named with its remedy and never removed', async (t) => {
+  const { slot, files, state } = await bench(t, { release: '2026.5.7', slot: loginOf('alice') });
+  const before = readFileSync(files.profiles, 'utf8');
+  mkdirSync(`${files.profiles}.lock`);
+  await t.rejects(put(slot, holdingOf(loginOf('bob'))), {
+    code: 'HOST_BUSY',
+    message: /a folder lies where OpenClaw's lock belongs/,
+    hint: /rmdir '.*auth-profiles\.json\.lock'/,
+  });
+  t.ok(existsSync(`${files.profiles}.lock`));
+  t.equal(readFileSync(files.profiles, 'utf8'), before);
+  t.same(readdirSync(path.join(state.dir, 'locks', 'oauth-refresh')), [], 'the lock taken first is let go');
+});
+
+t.test(
+  'takes the refresh lock where the release has one, and keeps out of it where it has none',
+  async (t) => {
+    const name = 'sha256-cee1bbaed8073aace8170859a25616882c288ceeaa1119df363bf01cc0cdab65.lock';
+    for (const release of RELEASES) {
+      const { slot, state } = await bench(t, { release, slot: loginOf('alice') });
+      const folder = path.join(state.dir, 'locks', 'oauth-refresh');
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(
+        path.join(folder, name),
+        JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() }),
+      );
+      if (release === '2026.3.28') await put(slot, holdingOf(loginOf('bob')));
+      else
+        await t.rejects(put(slot, holdingOf(loginOf('bob'))), {
+          code: 'HOST_BUSY',
+          message: /oauth-refresh/,
+        });
+    }
+  },
+);
+
+t.test('a program that ends while it holds the locks leaves none', async (t) => {
+  const folder = t.testdir({ 'auth-profiles.json': '{}' });
+  const script = `
+    const { withHostLocks, storeLock } = await import(${JSON.stringify(import.meta.resolve('../../src/openclaw/locks.js'))});
+    await withHostLocks([storeLock(${JSON.stringify(path.join(folder, 'auth-profiles.json'))})], { waitMs: 100 }, async () => {
+      const { readdirSync } = await import('node:fs');
+      process.stdout.write(readdirSync(${JSON.stringify(folder)}).join(' '));
+      process.exit(3);
+    });`;
+  const loader = process.execArgv.filter((argument) => argument.includes('typescript'));
+  const child = spawn(process.execPath, [...loader, '--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let said = '';
+  child.stdout.on('data', (chunk) => {
+    said += chunk;
+  });
+  t.equal(await exitOf(child), 3);
+  t.equal(said, 'auth-profiles.json auth-profiles.json.lock', 'it was held');
+  t.same(readdirSync(folder), ['auth-profiles.json']);
+});
+
+async function deadPid(): Promise<number> {
+  const child = spawn(process.execPath, ['-e', '0'], { stdio: 'ignore' });
+  await exitOf(child);
+  return child.pid ?? 0;
+}
+
+async function exitOf(child: ChildProcess): Promise<number | null> {
+  return await new Promise((resolve) => child.once('exit', resolve));
+}
+
+t.test('no token is in what goes wrong', async (t) => {
+  const { slot, files } = await bench(t, { release: '2026.5.7', slot: loginOf('alice') });
+  const text = readFileSync(files.profiles, 'utf8');
+  writeFileSync(files.profiles, text.slice(0, -9));
+  const error = await slot.read().then(
+    () => new Error('it was read'),
+    (thrown: Error) => thrown,
+  );
+  t.match(error, { code: 'SLOT_UNREADABLE' });
+  t.notMatch(`${error.message} ${error.stack} ${JSON.stringify(error)} ${error.cause}`, CANARY);
+  writeFileSync(files.profiles, text);
+  t.notMatch(JSON.stringify([await slot.read(), shown({ kind: 'absent' })]), CANARY);
+});

@@ -1,0 +1,122 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import t from 'tap';
+import { withRouterLock } from '../../src/os/lock.js';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const BUILT = t.testdir({});
+await build({
+  entryPoints: [join(ROOT, 'test/os/hold-lock.ts')],
+  outfile: join(BUILT, 'hold-lock.js'),
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  external: ['proper-lockfile'],
+  logLevel: 'error',
+});
+
+function newFolder(): string {
+  return join(mkdtempSync(join(tmpdir(), 'codex-router-test-')), 'data');
+}
+
+/** Another process that holds the lock of `folder` when this returns. */
+async function holder(folder: string): Promise<ChildProcess> {
+  const sign = join(mkdtempSync(join(tmpdir(), 'codex-router-test-')), 'held');
+  const child = spawn(process.execPath, [join(BUILT, 'hold-lock.js'), folder, sign], { stdio: 'ignore' });
+  t.teardown(() => child.kill('SIGKILL'));
+  await until(() => existsSync(sign));
+  return child;
+}
+
+async function until(done: () => boolean): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  while (!done()) {
+    if (Date.now() > deadline) throw new Error('it did not happen');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+t.test('one at a time: what it guards is never interleaved, and the result comes back', async (t) => {
+  const folder = newFolder();
+  mkdirSync(folder);
+  const path = join(folder, 'count');
+  writeFileSync(path, '0');
+  const add = () =>
+    withRouterLock(folder, async () => {
+      const count = Number(readFileSync(path, 'utf8'));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      writeFileSync(path, `${count + 1}`);
+      return count;
+    });
+  const results = await Promise.all(Array.from({ length: 10 }, add));
+  t.equal(readFileSync(path, 'utf8'), '10');
+  t.same(
+    results.sort((a, b) => a - b),
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+  );
+});
+
+t.test('the folder is made, and the lock is released also when the work fails', async (t) => {
+  const folder = newFolder();
+  await t.rejects(
+    withRouterLock(folder, () => Promise.reject(new Error('mine'))),
+    { message: 'mine' },
+  );
+  t.equal(statSync(folder).mode & 0o777, 0o700);
+  t.notOk(existsSync(join(folder, 'router.lock')));
+  t.equal(await withRouterLock(folder, async () => 'again', { wait: 0 }), 'again');
+});
+
+t.test('a live holder makes the others wait, then say busy', async (t) => {
+  const folder = newFolder();
+  await holder(folder);
+  const refused = { code: 'BUSY', exitCode: 75, message: 'another codex-router is at work' };
+  await t.rejects(
+    withRouterLock(folder, async () => t.fail('it ran'), { wait: 300 }),
+    refused,
+  );
+});
+
+t.test("a killed holder's lock is waited out", async (t) => {
+  const folder = newFolder();
+  const child = await holder(folder);
+  const ended = once(child, 'exit');
+  child.kill('SIGKILL');
+  await ended;
+  t.ok(existsSync(join(folder, 'router.lock')), 'it left its lock behind');
+  t.equal(await withRouterLock(folder, async () => 'mine'), 'mine');
+});
+
+t.test('who lost the lock is told so before the next write, and no timer throws', async (t) => {
+  const folder = newFolder();
+  await withRouterLock(folder, async (lock) => {
+    lock.check();
+    // What a second owner does after this process was stopped for longer than the lock lives.
+    const later = new Date(Date.now() + 3_600_000);
+    utimesSync(join(folder, 'router.lock'), later, later);
+    await until(() => lostIt(lock));
+    t.throws(() => lock.check(), { code: 'BUSY', message: /another one took over/ });
+  });
+  t.ok(existsSync(join(folder, 'router.lock')), "the other's lock is left alone");
+});
+
+function lostIt(lock: { check(): void }): boolean {
+  try {
+    lock.check();
+    return false;
+  } catch {
+    return true;
+  }
+}

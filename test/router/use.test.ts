@@ -1,0 +1,517 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { RouterError } from '../../src/errors.js';
+import type { Holding } from '../../src/holding.js';
+import { identityKey } from '../../src/identity.js';
+import type { Journal, SwitchRecord } from '../../src/repo/journal.js';
+import { type UseDeps, type UseRequest, use } from '../../src/router/use.js';
+import { type FakeHostOptions, fakeHost } from '../contract/fake-host.js';
+import { type FakeRepo, fakeRepo } from '../contract/fake-repo.js';
+import { type FakeSlot, fakeSlot } from '../contract/fake-slot.js';
+import { holdingOf } from '../contract/slot.js';
+import { DAY, loginOf, type PersonName } from '../kit/tokens.js';
+
+const SLOT = 'openai-codex:default';
+const NOW = Date.now();
+
+function memoryJournal(): Journal & { records: SwitchRecord[] } {
+  const records: SwitchRecord[] = [];
+  return {
+    records,
+    read: async () => records,
+    begin: async (slot, from, to, at) => {
+      records.push({ id: `${records.length}`, at, slot, from, to, step: 'begun' });
+      return `${records.length - 1}`;
+    },
+    advance: async (id, step, at) => {
+      const index = records.findIndex((record) => record.id === id);
+      const old = records[index];
+      if (old) records[index] = { ...old, step, at };
+    },
+  };
+}
+
+interface Bench {
+  readonly repo: FakeRepo;
+  readonly slot: FakeSlot;
+  readonly host: ReturnType<typeof fakeHost>;
+  readonly journal: ReturnType<typeof memoryJournal>;
+  run(selector: string, request?: Partial<UseRequest>, deps?: Partial<UseDeps>): ReturnType<typeof use>;
+  store(...holdings: Holding[]): Promise<void>;
+  /** The refresh token in the slot. */
+  token(): Promise<string | null>;
+}
+
+function bench(options: Omit<FakeHostOptions, 'slots'> & { slots?: FakeHostOptions['slots'] } = {}): Bench {
+  const repo = fakeRepo(() => NOW);
+  const slots = options.slots ?? [fakeSlot()];
+  const host = fakeHost({ ...options, slots });
+  const journal = memoryJournal();
+  const [slot] = slots;
+  return {
+    repo,
+    slot,
+    host,
+    journal,
+    run: async (selector, request = {}, deps = {}) =>
+      use(
+        {
+          repo,
+          opening: repo.open(),
+          host,
+          outside: [],
+          journal,
+          withLock: (work) => work(),
+          critical: (work) => work(),
+          now: () => NOW,
+          env: {},
+          ...deps,
+        },
+        { selector, agent: null, session: { kind: 'current' }, dryRun: false, ...request },
+      ),
+    async store(...holdings) {
+      const open = await repo.open();
+      for (const holding of holdings) await open.save(holding, { source: 'codex' });
+    },
+    async token() {
+      const { occupant } = await slot.read();
+      return occupant.kind === 'login' ? occupant.grant.refreshToken.reveal() : null;
+    },
+  };
+}
+
+const login = (name: PersonName, nonce = 'one', issuedAt = NOW - DAY) =>
+  holdingOf(loginOf(name, { nonce, issuedAt, expiresAt: issuedAt + 10 * DAY }));
+const keyOf = (holding: Holding) => identityKey(holding.identity);
+const refreshOf = (holding: Holding | null) => holding?.grant.refreshToken.reveal() ?? null;
+const codeOf = async (work: Promise<unknown>) =>
+  work.then(
+    () => 'no error',
+    (error: unknown) => (error instanceof RouterError ? error.code : String(error)),
+  );
+
+t.test(
+  'puts a stored identity into an empty slot, tells the gateway, and pins the current chat',
+  async (t) => {
+    const { run, store, token, host, journal } = bench({
+      sessions: [
+        { key: 'agent:main:main', updatedAt: 5 },
+        { key: 'agent:main:cron:job', updatedAt: 9 },
+      ],
+    });
+    const alice = login('alice');
+    await store(alice, login('bob'));
+    const answer = await run(alice.identity.accountId);
+    t.equal(answer.result, 'switched');
+    t.equal(answer.from, null);
+    t.equal(await token(), refreshOf(alice));
+    t.strictSame(
+      [...host.pinned],
+      [
+        ['agent:main:main', SLOT],
+        ['agent:main:cron:job', null],
+      ],
+    );
+    t.strictSame(host.reloads, [alice.grant.expiresAt]);
+    t.strictSame(answer.affects, { agents: ['main'], sessions: ['agent:main:main'] });
+    t.equal(journal.records.at(-1)?.step, 'done');
+  },
+);
+
+t.test('brings the tokens that the host rotated home before it replaces them', async (t) => {
+  const { run, store, token, slot, repo } = bench();
+  const [alice, bob] = [login('alice'), login('bob')];
+  await store(alice, bob);
+  await run(keyOf(alice));
+  const rotated = login('alice', 'rotated', NOW);
+  slot.hostPuts(SLOT, rotated);
+  const answer = await run(keyOf(bob));
+  t.match(answer.checkedIn, [{ result: 'taken-home' }]);
+  t.equal(await token(), refreshOf(bob));
+  t.equal(refreshOf(repo.sealed(keyOf(alice))), refreshOf(rotated));
+  await run(keyOf(alice));
+  t.equal(await token(), refreshOf(rotated), 'the rotated grant is what comes back');
+});
+
+t.test('a rotated grant wins over what we put there, whatever its clock says', async (t) => {
+  const { run, store, slot, repo } = bench();
+  const [alice, bob] = [login('alice', 'one', NOW), login('bob')];
+  await store(alice, bob);
+  await run(keyOf(alice));
+  const rotated = login('alice', 'rotated', NOW - 5 * DAY);
+  slot.hostPuts(SLOT, rotated);
+  await run(keyOf(bob));
+  t.equal(refreshOf(repo.sealed(keyOf(alice))), refreshOf(rotated));
+});
+
+t.test(
+  'after a new login, the old grant in the slot is sealed as a back-up and the new one goes in',
+  async (t) => {
+    const { run, store, token, repo } = bench();
+    const old = login('alice', 'old', NOW);
+    await store(old);
+    await run(keyOf(old));
+    const renewed = login('alice', 'renewed', NOW - 2 * DAY);
+    await store(renewed);
+    const answer = await run(keyOf(old));
+    t.equal(answer.result, 'switched', 'same identity, other grant');
+    t.match(answer.checkedIn, [{ result: 'repo-newer' }]);
+    t.equal(await token(), refreshOf(renewed));
+    t.strictSame(
+      repo.backUps.map(({ holding }) => refreshOf(holding)),
+      [refreshOf(old)],
+    );
+  },
+);
+
+t.test('both sides changed: the stored login is kept and the rotated one is sealed', async (t) => {
+  const { run, store, slot, repo } = bench();
+  const [old, bob] = [login('alice', 'old'), login('bob')];
+  await store(old, bob);
+  await run(keyOf(old));
+  const rotated = login('alice', 'rotated', NOW);
+  slot.hostPuts(SLOT, rotated);
+  const renewed = login('alice', 'renewed', NOW);
+  await store(renewed);
+  await run(keyOf(bob));
+  t.equal(refreshOf(repo.sealed(keyOf(old))), refreshOf(renewed));
+  t.strictSame(
+    repo.backUps.map(({ holding }) => refreshOf(holding)),
+    [refreshOf(rotated)],
+  );
+});
+
+t.test('an occupant that was never stored is imported before it is replaced', async (t) => {
+  const { run, store, slot, repo } = bench();
+  const [alice, stranger] = [login('alice'), login('carol')];
+  await store(alice);
+  slot.hostPuts(SLOT, { ...stranger, hostFields: { clientId: 'x' }, selection: { errorCount: 1 } });
+  const answer = await run(keyOf(alice));
+  t.match(answer.checkedIn, [{ result: 'imported', identity: { accountId: stranger.identity.accountId } }]);
+  t.match(repo.sealed(keyOf(stranger)), { hostFields: { clientId: 'x' }, selection: { errorCount: 1 } });
+  t.equal(refreshOf(repo.sealed(keyOf(stranger))), refreshOf(stranger));
+});
+
+t.test("where we never put a grant, the issuer's own time decides and the loser is sealed", async (t) => {
+  for (const [slotIssued, kept] of [
+    [NOW, 'slot'],
+    [NOW - 3 * DAY, 'repo'],
+    [NOW - DAY, 'repo'],
+  ] as const) {
+    const { run, store, slot, repo } = bench();
+    const [mine, bob] = [login('alice', 'repo', NOW - DAY), login('bob')];
+    await store(mine, bob);
+    const theirs = login('alice', 'slot', slotIssued);
+    slot.hostPuts(SLOT, theirs);
+    await run(keyOf(bob));
+    const [winner, loser] = kept === 'slot' ? [theirs, mine] : [mine, theirs];
+    t.equal(refreshOf(repo.sealed(keyOf(mine))), refreshOf(winner), `${kept} wins`);
+    t.strictSame(
+      repo.backUps.map(({ holding }) => refreshOf(holding)),
+      [refreshOf(loser)],
+    );
+  }
+});
+
+t.test('an API key in the slot stops the switch with nothing written', async (t) => {
+  const { run, store, slot, repo, journal } = bench();
+  const alice = login('alice');
+  await store(alice);
+  slot.hostPuts(SLOT, { what: 'an API key' });
+  const calls = repo.calls.length;
+  t.equal(await codeOf(run(keyOf(alice))), 'SLOT_FOREIGN');
+  t.equal(slot.replacements, 0);
+  t.strictSame(
+    repo.calls.slice(calls).filter((call) => !/^(open|load)/.test(call)),
+    [],
+  );
+  t.strictSame(journal.records, []);
+});
+
+t.test('the active identity is not rewritten, but what makes it selectable is mended', async (t) => {
+  const { run, store, slot, host } = bench({ sessions: [{ key: 'agent:main:main' }] });
+  const alice = login('alice');
+  await store(alice);
+  await run(keyOf(alice));
+  const before = slot.replacements;
+  t.equal((await run(keyOf(alice))).result, 'already-active');
+  t.equal(slot.replacements, before, 'nothing to mend, nothing written');
+  slot.hostOrders(['openai-codex:other', SLOT], null);
+  t.equal((await run(keyOf(alice))).result, 'already-active');
+  t.equal((await slot.read()).selectable, true);
+  t.equal(host.reloads.length, 3, 'the gateway is told each time: an earlier call may have failed');
+});
+
+t.test('a grant under another profile of the same store is moved, never doubled', async (t) => {
+  const { run, store, slot } = bench();
+  const [alice, bob, carol] = [login('alice'), login('bob'), login('carol')];
+  slot.hostPuts(SLOT, alice);
+  slot.hostPuts('openai-codex:bob', bob);
+  slot.hostPuts('openai-codex:carol', carol);
+  await store(alice, bob, carol);
+  await run(keyOf(bob));
+  const { occupant, neighbours } = await slot.read();
+  t.match(occupant, { kind: 'login', identity: { accountId: bob.identity.accountId } });
+  t.strictSame(
+    neighbours.map(({ profileId }) => profileId),
+    ['openai-codex:carol'],
+  );
+});
+
+t.test('a neighbour that the host rotated is what goes into the slot', async (t) => {
+  const { run, store, slot, token, repo } = bench();
+  const [alice, bob] = [login('alice'), login('bob')];
+  await store(alice);
+  const open = await repo.open();
+  const placement = {
+    slot: '/fake#main#openai-codex:bob',
+    fingerprint: open.fingerprint(bob.grant),
+    at: NOW,
+  };
+  await open.save(bob, { source: 'openclaw', placement });
+  slot.hostPuts(SLOT, alice);
+  const rotated = login('bob', 'rotated', NOW);
+  slot.hostPuts('openai-codex:bob', rotated);
+  await run(keyOf(bob));
+  t.equal(await token(), refreshOf(rotated));
+  t.strictSame((await slot.read()).neighbours, []);
+});
+
+t.test('another login of the wanted identity under another profile is left where it is', async (t) => {
+  const { run, store, slot, token, repo } = bench();
+  const bob = login('bob', 'mine', NOW);
+  await store(bob);
+  slot.hostPuts('openai-codex:bob', login('bob', 'theirs', NOW - 2 * DAY));
+  await run(keyOf(bob));
+  t.equal(await token(), refreshOf(bob));
+  t.equal((await slot.read()).neighbours.length, 1);
+  t.equal(repo.backUps.length, 1);
+});
+
+t.test('a login that somebody else holds is not put into a second place', async (t) => {
+  const other = fakeSlot({ agent: 'ops' });
+  const { run, store, slot } = bench({ slots: [fakeSlot(), other] });
+  const [alice, bob] = [login('alice'), login('bob')];
+  await store(alice, bob);
+  other.hostPuts(SLOT, alice);
+  t.equal(await codeOf(run(keyOf(alice))), 'IDENTITY_IN_USE');
+  const codex = { name: 'the Codex CLI', remedy: 'codex-router import --take', read: async () => bob };
+  t.equal(await codeOf(run(keyOf(bob), {}, { outside: [codex] })), 'IDENTITY_IN_USE');
+  t.equal(slot.replacements, 0);
+  const elsewhere = { ...codex, read: async () => login('bob', 'another login of bob') };
+  t.equal((await run(keyOf(bob), {}, { outside: [elsewhere] })).result, 'switched');
+});
+
+t.test('a holder that cannot be read is named, not taken for empty', async (t) => {
+  const { run, store } = bench();
+  const alice = login('alice');
+  await store(alice);
+  const broken = {
+    name: 'the Codex CLI',
+    remedy: '-',
+    read: async () => {
+      throw new RouterError('IDENTITY_UNREADABLE', 'auth.json is not JSON');
+    },
+  };
+  t.match((await run(keyOf(alice), {}, { outside: [broken] })).notes, [{ code: 'HOLDER_UNREADABLE' }]);
+});
+
+t.test('copies that a release makes of its main slot are swapped together and checked in once', async (t) => {
+  const copy = fakeSlot({ agent: 'ops' });
+  const { run, store, slot, repo } = bench({ copies: [copy] });
+  const [alice, bob] = [login('alice'), login('bob')];
+  await store(alice, bob);
+  await run(keyOf(alice));
+  const rotated = login('alice', 'rotated', NOW);
+  slot.hostPuts(SLOT, rotated);
+  copy.hostPuts(SLOT, rotated);
+  const answer = await run(keyOf(bob));
+  t.equal(answer.checkedIn.length, 1);
+  t.strictSame(answer.affects.agents, ['main', 'ops']);
+  for (const each of [slot, copy]) t.match((await each.read()).occupant, { identity: bob.identity });
+  t.equal(refreshOf(repo.sealed(keyOf(alice))), refreshOf(rotated));
+});
+
+t.test('two rotated grants of one identity in two copies: both are kept, one of them sealed', async (t) => {
+  const copy = fakeSlot({ agent: 'ops' });
+  const { run, store, slot, repo } = bench({ copies: [copy] });
+  const [alice, bob] = [login('alice'), login('bob')];
+  await store(alice, bob);
+  await run(keyOf(alice));
+  const [first, second] = [login('alice', 'first', NOW), login('alice', 'second', NOW)];
+  slot.hostPuts(SLOT, first);
+  copy.hostPuts(SLOT, second);
+  await run(keyOf(bob));
+  t.equal(refreshOf(repo.sealed(keyOf(alice))), refreshOf(first));
+  t.ok(repo.backUps.some(({ holding }) => refreshOf(holding) === refreshOf(second)));
+});
+
+/** A slot whose host rotates the login just before each of the first `times` writes. */
+function restless(times: number): FakeSlot {
+  const slot = fakeSlot();
+  let left = times;
+  return {
+    ...slot,
+    replace: async (change) => {
+      if (left > 0) {
+        left -= 1;
+        slot.hostPuts(SLOT, login('alice', `rotated ${left}`, NOW));
+      }
+      return slot.replace(change);
+    },
+  };
+}
+
+t.test(
+  'a slot that the host changes under us is decided anew, and the rotated token comes home',
+  async (t) => {
+    const slot = restless(2);
+    const { run, store, repo, token } = bench({ slots: [slot] });
+    const [alice, bob] = [login('alice'), login('bob')];
+    await store(alice, bob);
+    slot.hostPuts(SLOT, alice);
+    t.equal((await run(keyOf(bob))).result, 'switched');
+    t.equal(await token(), refreshOf(bob));
+    t.match(refreshOf(repo.sealed(keyOf(alice))), /rotated 0/);
+  },
+);
+
+t.test('a slot that never holds still ends in SLOT_CHANGED with nothing lost', async (t) => {
+  const slot = restless(9);
+  const { run, store, repo, token } = bench({ slots: [slot] });
+  const [alice, bob] = [login('alice'), login('bob')];
+  await store(alice, bob);
+  slot.hostPuts(SLOT, alice);
+  t.equal(await codeOf(run(keyOf(bob))), 'SLOT_CHANGED');
+  t.match(await token(), /rotated 6/);
+  t.equal(refreshOf(repo.sealed(keyOf(bob))), refreshOf(bob));
+});
+
+t.test('a token that the gateway rotates while it re-reads the slot comes home too', async (t) => {
+  const slot = fakeSlot();
+  const rotated = login('alice', 'late', NOW);
+  const { run, store, repo } = bench({ slots: [slot], duringReload: () => slot.hostPuts(SLOT, rotated) });
+  const alice = login('alice');
+  await store(alice);
+  await run(keyOf(alice));
+  t.equal(refreshOf(repo.sealed(keyOf(alice))), refreshOf(rotated));
+});
+
+t.test('a dry run tells the whole plan and writes nothing', async (t) => {
+  const { run, store, slot, repo, journal, host } = bench({ sessions: [{ key: 'agent:main:main' }] });
+  const [alice, bob] = [login('alice'), login('bob')];
+  await store(alice, bob);
+  await run(keyOf(alice));
+  slot.hostPuts(SLOT, login('alice', 'rotated', NOW));
+  const before = [slot.replacements, repo.calls.length, journal.records.length, host.reloads.length];
+  const answer = await run(keyOf(bob), { dryRun: true });
+  t.equal(answer.result, 'planned');
+  t.match(answer, { from: { accountId: alice.identity.accountId }, checkedIn: [{ result: 'taken-home' }] });
+  t.match(answer.pins, [{ key: 'agent:main:main', is: SLOT }]);
+  t.strictSame(
+    repo.calls.slice(before[1]).filter((call) => !/^(open|load)/.test(call)),
+    [],
+  );
+  t.strictSame(
+    [slot.replacements, journal.records.length, host.reloads.length],
+    [before[0], before[2], before[3]],
+  );
+});
+
+t.test('"-" goes back to the identity before, and back again', async (t) => {
+  const { run, store, token } = bench();
+  const [alice, bob] = [login('alice'), login('bob')];
+  await store(alice, bob);
+  t.equal(await codeOf(run('-')), 'NO_PREVIOUS');
+  await run(keyOf(alice));
+  await run(keyOf(bob));
+  await run('-');
+  t.equal(await token(), refreshOf(alice));
+  await run('-');
+  t.equal(await token(), refreshOf(bob));
+});
+
+t.test('a session that does not exist fails before anything is written', async (t) => {
+  const { run, store, slot } = bench({ sessions: [{ key: 'agent:main:main' }] });
+  const alice = login('alice');
+  await store(alice);
+  t.equal(
+    await codeOf(run(keyOf(alice), { session: { kind: 'key', key: 'agent:main:nobody' } })),
+    'SESSION_NOT_FOUND',
+  );
+  t.equal(slot.replacements, 0);
+});
+
+t.test('inside a running turn a pin is pending, never called set', async (t) => {
+  const { run, store } = bench({ sessions: [{ key: 'agent:main:main' }] });
+  const alice = login('alice');
+  await store(alice);
+  const env = { OPENCLAW_SHELL: 'exec', CODEX_ROUTER_SESSION_KEY: 'agent:main:main' };
+  t.match((await run(keyOf(alice), {}, { env })).pins, [{ key: 'agent:main:main', result: 'pending' }]);
+});
+
+t.test('what a release would do to the grant is asked before anything is written', async (t) => {
+  const { run, store, slot } = bench({
+    admit: async () => {
+      throw new RouterError('HOST_UNTRUSTED_WITH_GRANT', 'it never saves a rotated token');
+    },
+  });
+  const alice = login('alice');
+  await store(alice);
+  t.equal(await codeOf(run(keyOf(alice))), 'HOST_UNTRUSTED_WITH_GRANT');
+  t.equal(slot.replacements, 0);
+});
+
+t.test('whatever happens in whatever order, no login is lost and none is in two places', async (t) => {
+  const names: readonly PersonName[] = ['alice', 'bob', 'carol'];
+  const step = fc.oneof(
+    fc.record({ do: fc.constant('use' as const), who: fc.constantFrom(...names) }),
+    fc.record({ do: fc.constant('import' as const), who: fc.constantFrom(...names) }),
+    fc.record({ do: fc.constant('rotate' as const), who: fc.constantFrom(...names) }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+      const { run, store, slot, repo } = bench();
+      /** Every grant that is alive at the server: the newest of each chain. */
+      const alive = new Set<string>();
+      let count = 0;
+      await store(...names.map((name) => login(name, 'start')));
+      for (const name of names) alive.add(refreshOf(login(name, 'start')) ?? '');
+      for (const { do: what, who } of steps) {
+        count += 1;
+        if (what === 'use') await run(keyOf(login(who)));
+        if (what === 'import') {
+          const fresh = login(who, `login${count}`, NOW - count);
+          const open = await repo.open();
+          const old = repo.sealed(keyOf(fresh));
+          if (old) await open.backUp(old, 'import');
+          await store(fresh);
+          alive.add(refreshOf(fresh) ?? '');
+        }
+        if (what === 'rotate') {
+          const { occupant } = await slot.read();
+          if (occupant.kind !== 'login') continue;
+          const person = names.find(
+            (name) =>
+              login(name).identity.accountId === occupant.identity.accountId &&
+              login(name).identity.userId === occupant.identity.userId,
+          );
+          if (person === undefined) continue;
+          const next = login(person, `rotation${count}`, NOW - count);
+          alive.delete(refreshOf(occupant) ?? '');
+          alive.add(refreshOf(next) ?? '');
+          slot.hostPuts(SLOT, next);
+        }
+      }
+      const { occupant } = await slot.read();
+      const kept = new Set([
+        refreshOf(occupant.kind === 'login' ? occupant : null),
+        ...names.map((name) => refreshOf(repo.sealed(keyOf(login(name))))),
+        ...repo.backUps.map(({ holding }) => refreshOf(holding)),
+      ]);
+      for (const token of alive) if (!kept.has(token)) throw new Error(`${token} was lost`);
+    }),
+    { numRuns: 200, seed: 20261121 },
+  );
+  t.pass('200 sequences');
+});

@@ -1,0 +1,167 @@
+/**
+ * node test/run.mjs [unit|interop|<file.test.ts>...]
+ *
+ * Runs the tests with tap, a line per test file as it ends, and ends with "N passed, N failed, N skipped": the checks of
+ * all suites, counted from the TAP itself. On Linux as root everything runs in a network namespace that has loopback
+ * only. A suite fails too when tap itself does, and when it ran nothing.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { inspect } from 'node:util';
+
+const PROJECT = fileURLToPath(new URL('..', import.meta.url));
+const TAP = fileURLToPath(new URL('run.mjs', import.meta.resolve('tap')));
+const { Parser } = await import(pathToFileURL(createRequire(TAP).resolve('tap-parser')));
+
+/** Real components start slowly: minutes are allowed where a unit test gets two. */
+const SUITES = {
+  unit: { files: () => testFiles('test').filter((file) => !file.startsWith('test/interop/')), seconds: 120 },
+  interop: { files: () => testFiles('test/interop'), seconds: 900 },
+};
+
+const say = (line) => process.stdout.write(`${line}\n`);
+
+function testFiles(folder) {
+  return readdirSync(path.join(PROJECT, folder), { withFileTypes: true })
+    .filter((entry) => entry.name !== 'node_modules')
+    .flatMap((entry) => {
+      const file = `${folder}/${entry.name}`;
+      if (entry.isDirectory()) return testFiles(file);
+      return entry.name.endsWith('.test.ts') ? [file] : [];
+    })
+    .sort();
+}
+
+/** The same command in a namespace without a network, or null where that cannot be had. */
+function isolated(args) {
+  if (process.platform !== 'linux' || process.getuid() !== 0) return null;
+  if (process.env.CODEX_ROUTER_TESTS_ISOLATED) return null;
+  const inside = ['-n', '--', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'];
+  if (spawnSync('unshare', [...inside, 'true']).status !== 0) return null;
+  return spawn('unshare', [...inside, process.execPath, fileURLToPath(import.meta.url), ...args], {
+    stdio: 'inherit',
+    env: { ...process.env, CODEX_ROUTER_TESTS_ISOLATED: '1' },
+  });
+}
+
+/** Counts the checks of one parser and those below it; a test that fails without a failing check is one failure. */
+function count(parser, total, report, trail = []) {
+  let below = null;
+  parser.on('child', (child) => {
+    below = { passed: 0, failed: 0, skipped: 0 };
+    count(child, below, report, [...trail, child.name]);
+  });
+  parser.on('assert', (result) => {
+    const child = below;
+    below = null;
+    if (child) {
+      for (const key of Object.keys(child)) total[key] += child[key];
+      if (result.ok || child.failed > 0) {
+        if (trail.length === 0) report.file(result, child);
+        return;
+      }
+    }
+    if (result.skip || result.todo) total.skipped += 1;
+    else if (result.ok) total.passed += 1;
+    else total.failed += 1;
+    if (result.skip) report.skipped([...trail, result.name], result.skip);
+    if (!result.ok && !result.todo) report.failed([...trail, result.name], result.diag);
+    if (trail.length === 0)
+      report.file(result, child ?? { passed: 0, failed: result.ok ? 0 : 1, skipped: 0 });
+  });
+}
+
+const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
+
+/** What tap tells of every test file's process. */
+const PROCESS_FIELDS = new Set(['stdio', 'cwd', 'externalID', 'command', 'args', 'jobId']);
+
+const reporter = {
+  file: (result, { passed, failed, skipped }) =>
+    say(
+      `${result.ok ? 'ok    ' : 'FAILED'} ${result.name}: ${passed} passed` +
+        `${failed > 0 ? `, ${failed} failed` : ''}${skipped > 0 ? `, ${skipped} skipped` : ''}` +
+        `${result.time ? ` (${(result.time / 1000).toFixed(1)} s)` : ''}`,
+    ),
+  skipped: (trail, reason) =>
+    say(`  skipped: ${trail.join(' > ')}${typeof reason === 'string' ? `: ${reason}` : ''}`),
+  failed: (trail, diag) => {
+    say(`  failed: ${trail.join(' > ')}`);
+    const { diff, stack, at, source, compare, ...more } = diag ?? {};
+    const rest = Object.fromEntries(Object.entries(more).filter(([key]) => !PROCESS_FIELDS.has(key)));
+    if (diff) say(indent(diff));
+    if (Object.keys(rest).length > 0) say(indent(inspect(rest, { depth: 4, breakLength: 110 })));
+    if (at?.fileName) say(indent(`at ${at.fileName}:${at.lineNumber}:${at.columnNumber}`));
+    else if (stack) say(indent(stack));
+  },
+};
+
+function indent(text) {
+  return text.replace(/^/gm, '      ').trimEnd();
+}
+
+async function runSuite(name, files, limit) {
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  const start = Date.now();
+  say(`\n${name}: ${files.length} files`);
+  if (files.length === 0) return { ...total, failed: 1 };
+  const args = ['--reporter=tap', '--disable-coverage', '--jobs=2', `--timeout=${limit}`, ...files];
+  const tap = spawn(process.execPath, [TAP, ...args], { cwd: PROJECT, stdio: ['ignore', 'pipe', 'inherit'] });
+  const parser = new Parser();
+  count(parser, total, reporter);
+  const parsed = new Promise((resolve) => parser.on('complete', resolve));
+  tap.stdout.pipe(parser);
+  const [code, signal] = await new Promise((resolve, reject) => {
+    tap.on('error', reject);
+    tap.on('close', (...ended) => resolve(ended));
+  });
+  await parsed;
+  if (code !== 0 && total.failed === 0) {
+    say(`  failed: tap itself ended with ${code ?? signal}`);
+    total.failed += 1;
+  }
+  if (total.passed + total.failed + total.skipped === 0) {
+    say('  failed: nothing ran');
+    total.failed += 1;
+  }
+  say(
+    `${name}: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped in ${seconds(start)}`,
+  );
+  return total;
+}
+
+async function main(args) {
+  const child = isolated(args);
+  if (child) {
+    for (const name of ['SIGINT', 'SIGTERM']) process.on(name, () => child.kill(name));
+    return new Promise((resolve) => child.on('close', (code) => resolve(code ?? 1)));
+  }
+  say(
+    process.env.CODEX_ROUTER_TESTS_ISOLATED
+      ? 'network: loopback only (unshare -n), nothing can leave this machine'
+      : 'network: not cut off (that takes Linux, root and unshare); the tests use loopback only',
+  );
+  const files = args.filter((arg) => arg.endsWith('.test.ts'));
+  const names = args.filter((arg) => !arg.endsWith('.test.ts'));
+  const unknown = names.filter((name) => !Object.hasOwn(SUITES, name));
+  if (unknown.length > 0) {
+    process.stderr.write(
+      `no such suite: ${unknown.join(', ')}; there are ${Object.keys(SUITES).join(', ')}\n`,
+    );
+    return 2;
+  }
+  const chosen = args.length === 0 ? Object.keys(SUITES) : names;
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  const add = (more) => {
+    for (const key of Object.keys(total)) total[key] += more[key];
+  };
+  for (const name of chosen) add(await runSuite(name, SUITES[name].files(), SUITES[name].seconds));
+  if (files.length > 0) add(await runSuite('files', files, SUITES.interop.seconds));
+  say(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+  return total.failed > 0 ? 1 : 0;
+}
+
+process.exitCode = await main(process.argv.slice(2));
