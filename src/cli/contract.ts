@@ -132,3 +132,36 @@ export const ImportDocument = z.strictObject({
   skipped: z.array(z.strictObject({ from: z.string(), reason: z.string() })),
   notes: z.array(note),
 });
+
+const key = z.strictObject({
+  kind: z.enum(['keychain', 'file', 'passphrase', 'credential']),
+  primary: z.boolean(),
+  addedAt: milliseconds,
+  path: z.string().nullable().describe('where the key file lies'),
+});
+const vault = z.strictObject({
+  exists: z.boolean(),
+  folder: z.string(),
+  formatVersion: z.int(),
+  vaultId: z.string().nullable(),
+  identities: z.int(),
+  keys: z.array(key),
+  warnings: z.array(z.string()),
+});
+const check = z.strictObject({
+  opened: z.literal(true),
+  records: z.int(),
+  rebuilt: z.int(),
+  removed: z.int(),
+});
+
+export const VaultStatusDocument = z.strictObject({ ...done, vault, check: check.nullable() });
+
+export const VaultInitDocument = z.strictObject({ ...done, vault });
+
+export const VaultKeysDocument = z.strictObject({
+  ...done,
+  added: key.shape.kind,
+  replaced: z.array(key.shape.kind),
+  keys: z.array(key),
+});

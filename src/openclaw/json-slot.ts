@@ -208,8 +208,12 @@ function changed(
     return { profiles: choose(profiles), state: loaded.state === null ? null : choose(loaded.state.value) };
   }
   // What auth-profiles.json still says from before 4.7 shows through where auth-state.json is silent.
-  return { profiles: silence(profiles), state: choose(loaded.state?.value ?? { version: 1 }) };
+  const state = choose(loaded.state?.value ?? { version: 1 });
+  const says = loaded.state !== null || STATE_GROUPS.some((group) => Object.hasOwn(state, group));
+  return { profiles: silence(profiles), state: says ? state : null };
 }
+
+const STATE_GROUPS = ['order', 'lastGood', 'usageStats'];
 
 function profilesOf(loaded: Loaded): JsonObject {
   const profiles = loaded.profiles?.value.profiles;

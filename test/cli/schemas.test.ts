@@ -1,10 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { DOCUMENTS, schemaText } from '../contract/documents.js';
+import { DOCUMENTS, names, schemaText } from '../contract/documents.js';
 
 const FOLDER = join(import.meta.dirname, '../../docs/schemas');
-const names = Object.keys(DOCUMENTS).filter((name): name is keyof typeof DOCUMENTS => name in DOCUMENTS);
 
 if (process.env.UPDATE_SCHEMAS === '1') {
   mkdirSync(FOLDER, { recursive: true });

@@ -10,6 +10,10 @@ export const DOCUMENTS = {
   alias: contract.AliasDocument,
   remove: contract.RemoveDocument,
   import: contract.ImportDocument,
+  'vault-status': contract.VaultStatusDocument,
+  'vault-init': contract.VaultInitDocument,
+  'vault-rekey': contract.VaultKeysDocument,
+  'vault-add-key': contract.VaultKeysDocument,
 } as const;
 
 /** The text of docs/schemas/<name>.json as it must be. */
@@ -17,3 +21,17 @@ export function schemaText(name: keyof typeof DOCUMENTS): string {
   const schema = z.toJSONSchema(DOCUMENTS[name], { target: 'draft-2020-12' });
   return `${JSON.stringify({ title: `codex-router ${name} --json`, ...schema }, null, 2)}\n`;
 }
+
+/** Why `document` is not what `codex-router <args>` promises to print; null when it is. */
+export function complaint(args: readonly string[], document: unknown, ok: boolean): string | null {
+  const words = args.filter((arg) => !arg.startsWith('-'));
+  const command = words[0] === 'vault' ? `vault-${words[1]}` : (words[0] ?? '');
+  const name = ok ? names.find((candidate) => candidate === command) : 'error';
+  if (name === undefined) return `there is no schema for ${command}`;
+  const { error } = DOCUMENTS[name].safeParse(document);
+  return error === undefined ? null : z.prettifyError(error);
+}
+
+export const names = Object.keys(DOCUMENTS).filter(
+  (name): name is keyof typeof DOCUMENTS => name in DOCUMENTS,
+);

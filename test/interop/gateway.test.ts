@@ -1,68 +1,103 @@
 import t from 'tap';
 import { freePort } from '../kit/backend.js';
-import { findCanary, withoutProfiles } from '../kit/canary.js';
 import { type Issuer, startIssuer } from '../kit/issuer.js';
 import { openclaw } from '../kit/openclaw.js';
-import { leaksOf, type Owner, router, type Sandbox, sandbox } from '../kit/router.js';
-import { makeState, type Release, SLOT, type StateOptions } from '../kit/state.js';
+import type { Tester } from '../kit/real.js';
+import { type JsonDocument, leaksOf, router, sandbox } from '../kit/router.js';
+import { makeState, PIN, type Release } from '../kit/state.js';
 import { codexAuthJson, type Login, people } from '../kit/tokens.js';
 
-const HOUR = 60 * 60 * 1000;
-
-/** A running gateway of this release, and the two ways a test drives it: `use` and a turn. */
-async function started(
-  t: Owner & Parameters<typeof openclaw>[0],
-  release: Release,
-  slot: (issuer: Issuer) => Login,
-) {
+/** A running gateway of this release with a login in its slot, and what a test does with it. */
+async function started(t: Tester, release: Release, occupant: (issuer: Issuer) => Login) {
   const issuer = await startIssuer(t);
   const box = sandbox(t);
   box.env.CODEX_ROUTER_KEY = 'file';
   const claw = openclaw(t, box, release, issuer);
   if (!claw) return null;
-  const options: StateOptions = {
+  const state = makeState(box.stateDir, {
     release,
-    slot: slot(issuer),
+    slot: occupant(issuer),
     baseUrl: `${issuer.url}/backend-api`,
     port: await freePort(),
-  };
-  const state = makeState(box.stateDir, options);
+  });
   const gateway = await claw.startGateway(state);
-  const use = async (who: { readonly accountId: string }) =>
-    (await router(box, ['use', who.accountId, '--json'])).json;
-  const turn = async () => {
-    await gateway.turn();
-    return issuer.model.take();
+  return {
+    issuer,
+    box,
+    state,
+    import: async (login: Login): Promise<JsonDocument> => {
+      const input = codexAuthJson(login);
+      return (await router(box, ['import', '--from', '-', '--json'], { input })).json;
+    },
+    use: async (who: { readonly accountId: string }): Promise<JsonDocument> =>
+      (await router(box, ['use', who.accountId, '--json'])).json,
+    /** The model calls of one turn. */
+    turn: async () => {
+      await gateway.turn();
+      return issuer.model.take();
+    },
   };
-  return { issuer, box, claw, state, gateway, use, turn };
-}
-
-async function store(t: Tap.Test, box: Sandbox, login: Login): Promise<void> {
-  const { json } = await router(box, ['import', '--from', '-', '--json'], { input: codexAuthJson(login) });
-  t.match(json, { ok: true, imported: [{ identity: { accountId: login.accountId }, result: 'added' }] });
 }
 
 t.test('2026.5.7: the turn after a proved use is on the new identity', async (t) => {
-  const alive = await started(t, '2026.5.7', (issuer) => issuer.mint(people.alice));
-  if (!alive) return;
-  const { issuer, box, state, use, turn } = alive;
-  const bob = issuer.mint(people.bob);
-  await store(t, box, bob);
-  t.match(await turn(), [{ email: people.alice.email, accountHeader: people.alice.accountId }]);
-  t.match(await use(people.bob), {
-    result: 'switched',
-    from: people.alice.accountId && { accountId: people.alice.accountId },
-    to: { accountId: people.bob.accountId },
-    effective: 'now',
-    proved: true,
+  const host = await started(t, '2026.5.7', (issuer) => issuer.mint(people.alice));
+  if (!host) return;
+  const bob = host.issuer.mint(people.bob);
+  t.match(await host.import(bob), { ok: true, result: 'imported' });
+  t.match(await host.turn(), [{ email: people.alice.email, accountHeader: people.alice.accountId }]);
+
+  const there = await host.use(people.bob);
+  const switched = { result: 'switched', effective: 'now', proved: true };
+  t.match(there, { ...switched, from: { accountId: people.alice.accountId } }, 'to bob', { there });
+  t.match(await host.turn(), [{ bearer: bob.access, accountHeader: people.bob.accountId }]);
+
+  const back = await host.use(people.alice);
+  t.match(back, { ...switched, from: { accountId: people.bob.accountId } }, 'and back', { back });
+  t.match(await host.turn(), [{ email: people.alice.email, accountHeader: people.alice.accountId }]);
+
+  t.match(host.state.sessions()['agent:main:main'], PIN);
+  t.strictSame(host.issuer.reuses(), []);
+  t.strictSame(leaksOf(host.box), []);
+});
+
+t.test('2026.5.7: a slot that OpenClaw refreshed is checked in with the rotated token', async (t) => {
+  // Less than five minutes left: OpenClaw refreshes at its next turn.
+  const soon = Date.now() + 60_000;
+  const host = await started(t, '2026.5.7', (issuer) => issuer.mint(people.alice));
+  if (!host) return;
+  const carol = host.issuer.mint(people.carol, { expiresAt: soon });
+  t.match(await host.import(carol), { ok: true });
+  t.match(await host.use(people.carol), { result: 'switched' });
+  t.match(await host.turn(), [{ email: people.carol.email }]);
+  const rotated = host.state.slot();
+  t.not(rotated?.refresh, carol.refresh, 'OpenClaw rotated the grant in its slot');
+  t.match(host.issuer.of('refresh'), [{ status: 200, who: `${people.carol.accountId}/user-carol` }]);
+
+  t.match(await host.use(people.alice), {
+    checkedIn: [{ accountId: people.carol.accountId, userId: 'user-carol', result: 'taken-home' }],
   });
-  t.match(await turn(), [{ bearer: bob.access, accountHeader: people.bob.accountId }]);
-  t.match(await use(people.alice), { result: 'switched', effective: 'now', proved: true });
-  t.match(await turn(), [{ email: people.alice.email, accountHeader: people.alice.accountId }]);
-  t.match(state.sessions()['agent:main:main'], {
-    authProfileOverride: SLOT,
-    authProfileOverrideSource: 'user',
+  t.match(await host.use(people.carol), { result: 'switched' });
+  t.match(host.state.slot(), {
+    refresh: rotated?.refresh,
+    access: rotated?.access,
+    expires: rotated?.expires,
   });
-  t.strictSame(issuer.reuses(), []);
-  t.strictSame(leaksOf(box), []);
+  t.match(await host.turn(), [{ bearer: rotated?.access, accountHeader: people.carol.accountId }]);
+  t.equal(host.issuer.isLive(String(host.state.slot()?.refresh)), true);
+  t.match(await host.issuer.refresh(String(host.state.slot()?.refresh)), { ok: true });
+  t.strictSame(host.issuer.reuses(), []);
+  t.strictSame(leaksOf(host.box), []);
+});
+
+t.test('2026.3.28: the turn after use is on the new identity, told by the installed openclaw', async (t) => {
+  const host = await started(t, '2026.3.28', (issuer) => issuer.mint(people.alice));
+  if (!host) return;
+  const bob = host.issuer.mint(people.bob);
+  t.match(await host.import(bob), { ok: true });
+  t.match(await host.turn(), [{ email: people.alice.email }]);
+  const there = await host.use(people.bob);
+  t.match(there, { result: 'switched', effective: 'now' }, 'to bob', { there });
+  t.match(await host.turn(), [{ bearer: bob.access, accountHeader: people.bob.accountId }]);
+  t.strictSame(host.issuer.reuses(), []);
+  t.strictSame(leaksOf(host.box), []);
 });

@@ -17,6 +17,7 @@ import path from 'node:path';
 import t, { type Test } from 'tap';
 import type { Holding } from '../../src/holding.js';
 import { locateHost } from '../../src/openclaw/locate.js';
+import { storeLock, withHostLocks } from '../../src/openclaw/locks.js';
 import type { Host } from '../../src/slot/host.js';
 import type { Slot } from '../../src/slot/slot.js';
 import { fakeSlot } from '../contract/fake-slot.js';
@@ -512,6 +513,34 @@ t.test('a lock of a live process is waited for, named and never taken', async (t
     });
     t.equal(JSON.parse(readFileSync(lock, 'utf8')).pid, pid, 'it is still there');
   }
+});
+
+t.test('a lock the host has taken over from us is not removed with ours', async (t) => {
+  const { files } = await bench(t, { release: '2026.5.7', slot: loginOf('alice') });
+  const lock = `${files.profiles}.lock`;
+  const theirs = JSON.stringify({ pid: 1, createdAt: new Date().toISOString() });
+  await withHostLocks([storeLock(files.profiles)], { waitMs: 100 }, async () => {
+    t.match(JSON.parse(readFileSync(lock, 'utf8')), { pid: process.pid, createdAt: /^\d{4}-.*Z$/ });
+    rmSync(lock);
+    writeFileSync(lock, theirs);
+  });
+  t.equal(readFileSync(lock, 'utf8'), theirs);
+});
+
+t.test('lets the locks go when the work fails or the wait is called off', async (t) => {
+  const { files } = await bench(t, { release: '2026.5.7', slot: loginOf('alice') });
+  const lock = `${files.profiles}.lock`;
+  const failing = withHostLocks([storeLock(files.profiles)], { waitMs: 100 }, () =>
+    Promise.reject(new Error('no')),
+  );
+  await t.rejects(failing, { message: 'no' });
+  t.notOk(existsSync(lock));
+  writeFileSync(lock, JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() }));
+  const calledOff = { waitMs: 60_000, signal: AbortSignal.abort(new Error('interrupted')) };
+  await t.rejects(
+    withHostLocks([storeLock(files.profiles)], calledOff, () => Promise.resolve()),
+    { message: 'interrupted' },
+  );
 });
 
 t.test('goes on as soon as a live holder lets go', async (t) => {
