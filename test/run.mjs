@@ -108,7 +108,7 @@ async function runSuite(name, files, limit) {
   const start = Date.now();
   say(`\n${name}: ${files.length} files`);
   if (files.length === 0) return { ...total, failed: 1 };
-  const args = ['--reporter=tap', '--disable-coverage', '--jobs=2', `--timeout=${limit}`, ...files];
+  const args = ['--reporter=tap', '--disable-coverage', '--jobs=${jobs}', `--timeout=${limit}`, ...files];
   const tap = spawn(process.execPath, [TAP, ...args], { cwd: PROJECT, stdio: ['ignore', 'pipe', 'inherit'] });
   const parser = new Parser();
   count(parser, total, reporter);

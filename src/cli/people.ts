@@ -14,14 +14,32 @@ export function phrase({ alias, email, plan, accountId }: ErrorCandidate): strin
  * by `/userId` where one workspace has several logins: what a person can type, and what tells two look-alikes apart.
  */
 export function shortKeys(people: readonly ErrorCandidate[]): string[] {
-  return people.map(({ accountId, userId }) => {
-    let length = 8;
-    const clash = (other: ErrorCandidate) =>
-      other.accountId !== accountId && other.accountId.startsWith(accountId.slice(0, length));
-    while (length < accountId.length && people.some(clash)) length += 1;
-    const shared = people.some((other) => other.accountId === accountId && other.userId !== userId);
-    return shared ? `${accountId}/${userId}` : accountId.slice(0, length);
-  });
+  const accounts = [...new Set(people.map(({ accountId }) => accountId))].sort();
+  const lengths = new Map(
+    // Sorted, so that the longest shared beginning is with a neighbour.
+    accounts.map((accountId, index) => {
+      const shared = Math.max(
+        sharedLength(accountId, accounts[index - 1] ?? ''),
+        sharedLength(accountId, accounts[index + 1] ?? ''),
+      );
+      return [accountId, Math.max(8, shared + 1)];
+    }),
+  );
+  const seats = new Map<string, Set<string>>();
+  for (const { accountId, userId } of people) {
+    seats.set(accountId, (seats.get(accountId) ?? new Set()).add(userId));
+  }
+  return people.map(({ accountId, userId }) =>
+    (seats.get(accountId)?.size ?? 0) > 1
+      ? `${accountId}/${userId}`
+      : accountId.slice(0, lengths.get(accountId) ?? accountId.length),
+  );
+}
+
+function sharedLength(a: string, b: string): number {
+  let length = 0;
+  while (length < a.length && a[length] === b[length]) length += 1;
+  return length;
 }
 
 /** Identities as an 80-column table: marker, what to type, alias, e-mail, plan, workspace. */
@@ -29,7 +47,7 @@ export function peopleTable(
   rows: readonly (ErrorCandidate & { marker: string; workspace?: string | null })[],
 ): string[] {
   const keys = shortKeys(rows);
-  const wide = Math.max(8, ...keys.map(columnsOf));
+  const wide = keys.reduce((widest, key) => Math.max(widest, columnsOf(key)), 8);
   const email = Math.max(16, Math.min(30, 80 - wide - 36));
   const head = ['', 'ACCOUNT', 'ALIAS', 'EMAIL', 'PLAN', 'WORKSPACE'];
   const cells = rows.map((row, index) => [

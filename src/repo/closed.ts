@@ -6,13 +6,13 @@ import { ioError, syncFolder } from '../os/atomic.js';
 import { type RepoFiles, recordName } from './files.js';
 import {
   entryOf,
-  type Index,
   type IndexReading,
   identityNotFound,
   withEntry,
   withoutEntry,
   writeIndex,
 } from './index.js';
+import type { Index } from './index-format.js';
 import type { IndexEntry } from './repo.js';
 
 /** Changes one entry of the index. @throws IDENTITY_NOT_FOUND, BUSY, IO */

@@ -1,51 +1,11 @@
 import { readdir } from 'node:fs/promises';
-import * as z from 'zod';
 import { RouterError, systemErrorCode } from '../errors.js';
-import { type IdentityKey, identityKey, parseAccountId, parseUserId } from '../identity.js';
+import { type IdentityKey, identityKey } from '../identity.js';
 import { ioError, writeAtomic } from '../os/atomic.js';
 import type { RepoFiles } from './files.js';
-import { damage, FORMAT_VERSION, parseVersioned, readTextOrNull } from './format.js';
-import type { Fingerprint, IndexEntry } from './repo.js';
-
-// Loose objects: fields of a later minor release stay on the entries, also through a change of ours.
-const text = z.string().nullable();
-const entryFormat = z.looseObject({
-  identity: z.looseObject({
-    accountId: z.string(),
-    userId: z.string(),
-    email: text,
-    plan: text,
-    workspace: text,
-  }),
-  alias: text,
-  fingerprint: z.string().regex(/^[0-9a-f]{32}$/),
-  expiresAt: z.number(),
-  revision: z.number().int().positive(),
-  source: z.enum(['codex', 'file', 'openclaw', 'slot']),
-  verified: z.boolean(),
-  sharedWith: z.literal('codex').nullable(),
-  placement: z
-    .looseObject({ slot: z.string(), fingerprint: z.string().regex(/^[0-9a-f]{32}$/), at: z.number() })
-    .nullable(),
-  addedAt: z.number(),
-  updatedAt: z.number(),
-});
-const indexFormat = z.looseObject({
-  version: z.literal(FORMAT_VERSION),
-  vaultId: z.uuid(),
-  identities: z.array(entryFormat),
-  /** Records being removed, by file name: an orphan up to that revision is to be deleted, a later one to be adopted. */
-  removing: z.record(z.string(), z.number().int()).default({}),
-});
-
-/** index.json: everything about the identities that is not secret. */
-export interface Index {
-  readonly version: typeof FORMAT_VERSION;
-  /** The vault whose records it lists. */
-  readonly vaultId: string;
-  readonly identities: readonly IndexEntry[];
-  readonly removing: { readonly [name: string]: number };
-}
+import { readTextOrNull } from './format.js';
+import { type Index, parseIndex } from './index-format.js';
+import type { IndexEntry } from './repo.js';
 
 /** index.json as it was read; `text` is what a change must still find there. */
 export interface IndexReading {
@@ -124,36 +84,4 @@ export function identityNotFound(key: IdentityKey): RouterError {
   return new RouterError('IDENTITY_NOT_FOUND', `there is no stored identity ${key}`, {
     hint: 'codex-router list',
   });
-}
-
-function parseIndex(json: string, path: string): Index {
-  const found = indexFormat.safeParse(parseVersioned(json, path, 'VAULT_DAMAGED'));
-  if (!found.success) {
-    throw damage(path, `its field ${found.error.issues[0]?.path.join('.') || '(top)'} is not as it must be`);
-  }
-  const identities = found.data.identities.map((entry) => parseEntry(entry, path));
-  if (new Set(identities.map((entry) => identityKey(entry.identity))).size < identities.length) {
-    throw damage(path, 'it lists an identity twice');
-  }
-  return { ...found.data, identities };
-}
-
-function parseEntry(entry: z.infer<typeof entryFormat>, path: string): IndexEntry {
-  try {
-    const accountId = parseAccountId(entry.identity.accountId);
-    const userId = parseUserId(entry.identity.userId);
-    const fingerprint = parseFingerprint(entry.fingerprint);
-    const placement = entry.placement && {
-      ...entry.placement,
-      fingerprint: parseFingerprint(entry.placement.fingerprint),
-    };
-    return { ...entry, identity: { ...entry.identity, accountId, userId }, fingerprint, placement };
-  } catch {
-    throw damage(path, 'it lists an identity without usable ids');
-  }
-}
-
-/** `text` was checked by the format above or made by the vault. */
-export function parseFingerprint(text: string): Fingerprint {
-  return text as Fingerprint;
 }

@@ -188,6 +188,7 @@ t.test('a damaged record says how: missing, swapped, rolled back, altered, of an
   const elsewhere = await newBench();
   await repo.save(ONE);
   await repo.save(TWO);
+  await repo.save(TWO);
   const old = readFileSync(path(ONE), 'utf8');
   await repo.save(ONE);
   const good = readFileSync(path(ONE), 'utf8');
@@ -200,10 +201,7 @@ t.test('a damaged record says how: missing, swapped, rolled back, altered, of an
   await refuses(old, /rolled back/);
   await refuses(old.replace('"revision":1', '"revision":2'), /altered/);
   await refuses(old.replace('"revision":1', '"revision":9'), /altered/);
-  await refuses(
-    readFileSync(path(TWO), 'utf8').replace('acc-2', 'acc-1').replace('"revision":1', '"revision":2'),
-    /altered/,
-  );
+  await refuses(readFileSync(path(TWO), 'utf8').replace('acc-2', 'acc-1'), /altered/);
   await refuses(sealRecord(elsewhere.vault, { holding: ONE, facts: FACTS }, 2), /another vault/);
   await refuses(good.slice(0, 100), /not JSON/);
   await refuses('', /not JSON/);

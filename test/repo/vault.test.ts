@@ -442,11 +442,19 @@ t.test('another key is used by itself only when it asks nobody, and that is said
   const deps = await withOne('keychain', { keychain });
   await addKey({ ...deps, env: PASSPHRASE }, choose('passphrase'), null);
   keychain.trouble = LOCKED;
-  const terminal = { isTerminal: true, askSecret: asksNobody };
+  let asked = 0;
+  const terminal = {
+    isTerminal: true,
+    askSecret: async () => {
+      asked += 1;
+      return 'correct horse CANARY';
+    },
+  };
   await t.rejects(opens({ ...deps, ...terminal }), {
     code: 'KEYCHAIN_LOCKED',
     hint: /unlock it; or move to another key: codex-router vault rekey --to file --with passphrase/,
   });
+  t.equal(asked, 0);
   t.same(await opens({ ...deps, env: PASSPHRASE }), revealed(ONE));
   t.match(deps.said, [/the keychain is locked; opened the vault with a passphrase instead/]);
   const wrong = { CODEX_ROUTER_PASSPHRASE_FILE: privateFile('wrong horse CANARY') };

@@ -1,0 +1,107 @@
+import { type IdentityKey, identityKey, parseAccountId, parseUserId } from '../identity.js';
+import { damage, FORMAT_VERSION, parseVersioned } from './format.js';
+import type { Fingerprint, IndexEntry, Placement } from './repo.js';
+
+/** index.json: everything about the identities that is not secret. Fields of other releases ride along through every change. */
+export interface Index {
+  readonly version: typeof FORMAT_VERSION;
+  /** The vault whose records it lists. */
+  readonly vaultId: string;
+  readonly identities: readonly IndexEntry[];
+  /** Records being removed, by file name: an orphan up to that revision is to be deleted, a later one to be adopted. */
+  readonly removing: { readonly [name: string]: number };
+}
+
+/**
+ * Written by hand where the other formats use zod: `list` reads nothing else, and loading zod would cost it more than
+ * everything else together.
+ * @throws VAULT_DAMAGED, VAULT_NEWER
+ */
+export function parseIndex(text: string, path: string): Index {
+  const fields = parseVersioned(text, path, 'VAULT_DAMAGED');
+  const { vaultId, identities, removing = {} } = fields;
+  if (typeof vaultId !== 'string' || !Array.isArray(identities) || !isCounts(removing)) {
+    throw damage(path, 'its fields are not as they must be');
+  }
+  const seen = new Set<IdentityKey>();
+  const entries = identities.map((value: unknown, place) => {
+    const entry = parseEntry(value);
+    if (entry === null) throw damage(path, `its identity number ${place + 1} is not as it must be`);
+    const key = identityKey(entry.identity);
+    if (seen.has(key)) throw damage(path, 'it lists an identity twice');
+    seen.add(key);
+    return entry;
+  });
+  return { ...fields, version: FORMAT_VERSION, vaultId, identities: entries, removing };
+}
+
+/** `text` is 32 hex digits: checked by `parseEntry`, or just made from a MAC. */
+export function parseFingerprint(text: string): Fingerprint {
+  return text as Fingerprint;
+}
+
+interface Fields {
+  readonly [name: string]: unknown;
+}
+
+function parseEntry(value: unknown): IndexEntry | null {
+  if (!isFields(value)) return null;
+  const identity = parseIdentity(value.identity);
+  const placement = value.placement === null ? null : parsePlacement(value.placement);
+  const { alias, fingerprint, expiresAt, revision, source, verified, sharedWith, addedAt, updatedAt } = value;
+  if (identity === null || placement === undefined) return null;
+  if (!isTextOrNull(alias) || !isFingerprint(fingerprint) || !isSource(source)) return null;
+  if (!isNumber(expiresAt) || !isNumber(addedAt) || !isNumber(updatedAt)) return null;
+  if (!isCount(revision) || revision < 1 || typeof verified !== 'boolean') return null;
+  if (sharedWith !== null && sharedWith !== 'codex') return null;
+  const rest = { alias, fingerprint: parseFingerprint(fingerprint), expiresAt, revision, source, verified };
+  return { ...value, identity, ...rest, sharedWith, placement, addedAt, updatedAt };
+}
+
+function parseIdentity(value: unknown): IndexEntry['identity'] | null {
+  if (!isFields(value)) return null;
+  const { email, plan, workspace } = value;
+  if (!isTextOrNull(email) || !isTextOrNull(plan) || !isTextOrNull(workspace)) return null;
+  try {
+    const accountId = parseAccountId(value.accountId);
+    const userId = parseUserId(value.userId);
+    return { ...value, accountId, userId, email, plan, workspace };
+  } catch {
+    return null;
+  }
+}
+
+function parsePlacement(value: unknown): Placement | undefined {
+  if (!isFields(value)) return undefined;
+  const { slot, fingerprint, at } = value;
+  if (typeof slot !== 'string' || !isFingerprint(fingerprint) || !isNumber(at)) return undefined;
+  return { ...value, slot, fingerprint: parseFingerprint(fingerprint), at };
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isTextOrNull(value: unknown): value is string | null {
+  return value === null || typeof value === 'string';
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value);
+}
+
+function isCounts(value: unknown): value is { [name: string]: number } {
+  return isFields(value) && Object.values(value).every(isCount);
+}
+
+function isFingerprint(value: unknown): value is string {
+  return typeof value === 'string' && /^[0-9a-f]{32}$/.test(value);
+}
+
+function isSource(value: unknown): value is IndexEntry['source'] {
+  return value === 'codex' || value === 'file' || value === 'openclaw' || value === 'slot';
+}
