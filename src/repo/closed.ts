@@ -49,6 +49,7 @@ export async function removeIdentity(
   };
   await writeIndex(files, removing, text);
   await unlinkDurably(files.records, name);
+  await unlinkDurably(files.records, `${name}.damaged`);
   const { removeBackups } = await import('./backups.js');
   await removeBackups(files.backups, name);
 }

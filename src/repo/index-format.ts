@@ -13,8 +13,8 @@ export interface Index {
 }
 
 /**
- * Written by hand where the other formats use zod: `list` reads nothing else, and loading zod would cost it more than
- * everything else together.
+ * Written by hand where the other formats use zod: `list` needs no other parser of ours, and loading zod would be most of
+ * its cost (docs/decisions/0012).
  * @throws VAULT_DAMAGED, VAULT_NEWER
  */
 export function parseIndex(text: string, path: string): Index {

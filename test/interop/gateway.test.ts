@@ -2,10 +2,14 @@ import t from 'tap';
 import { freePort } from '../kit/backend.js';
 import { type Issuer, startIssuer } from '../kit/issuer.js';
 import { openclaw } from '../kit/openclaw.js';
+import { until } from '../kit/process.js';
 import type { Tester } from '../kit/real.js';
 import { type JsonDocument, leaksOf, router, sandbox } from '../kit/router.js';
 import { makeState, PIN, type Release } from '../kit/state.js';
-import { codexAuthJson, type Login, people } from '../kit/tokens.js';
+import { codexAuthJson, type Login, type Person, people } from '../kit/tokens.js';
+
+/** What a note says when a busy machine's gateway did not answer within codex-router's bounds. */
+const TOO_SLOW = /did not say in time|did not end within|GATEWAY_TIMEOUT/;
 
 /** A running gateway of this release with a login in its slot, and what a test does with it. */
 async function started(t: Tester, release: Release, occupant: (issuer: Issuer) => Login) {
@@ -29,8 +33,22 @@ async function started(t: Tester, release: Release, occupant: (issuer: Issuer) =
       const input = codexAuthJson(login);
       return (await router(box, ['import', '--from', '-', '--json'], { input })).json;
     },
-    use: async (who: { readonly accountId: string }): Promise<JsonDocument> =>
-      (await router(box, ['use', who.accountId, '--json'])).json,
+    /**
+     * The same `use` again for as long as the gateway was merely too slow to answer, as its note advises; the first
+     * document and the last.
+     */
+    useUntilTold: async (who: Person): Promise<{ first: JsonDocument; last: JsonDocument }> => {
+      const documents: JsonDocument[] = [];
+      await until(
+        'the gateway answers in time',
+        async () => {
+          documents.push((await router(box, ['use', who.accountId, '--json'])).json);
+          return !TOO_SLOW.test(JSON.stringify(documents.at(-1)?.notes));
+        },
+        180_000,
+      );
+      return { first: documents[0], last: documents.at(-1) };
+    },
     /** The model calls of one turn. */
     turn: async () => {
       await gateway.turn();
@@ -46,13 +64,15 @@ t.test('2026.5.7: the turn after a proved use is on the new identity', async (t)
   t.match(await host.import(bob), { ok: true, result: 'imported' });
   t.match(await host.turn(), [{ email: people.alice.email, accountHeader: people.alice.accountId }]);
 
-  const there = await host.use(people.bob);
-  const switched = { result: 'switched', effective: 'now', proved: true };
-  t.match(there, { ...switched, from: { accountId: people.alice.accountId } }, 'to bob', { there });
+  const told = { effective: 'now', proved: true };
+  const there = await host.useUntilTold(people.bob);
+  t.match(there.first, { result: 'switched', from: { accountId: people.alice.accountId } });
+  t.match(there.last, told, 'to bob', there);
   t.match(await host.turn(), [{ bearer: bob.access, accountHeader: people.bob.accountId }]);
 
-  const back = await host.use(people.alice);
-  t.match(back, { ...switched, from: { accountId: people.bob.accountId } }, 'and back', { back });
+  const back = await host.useUntilTold(people.alice);
+  t.match(back.first, { result: 'switched', from: { accountId: people.bob.accountId } });
+  t.match(back.last, told, 'and back', back);
   t.match(await host.turn(), [{ email: people.alice.email, accountHeader: people.alice.accountId }]);
 
   t.match(host.state.sessions()['agent:main:main'], PIN);
@@ -67,16 +87,16 @@ t.test('2026.5.7: a slot that OpenClaw refreshed is checked in with the rotated 
   if (!host) return;
   const carol = host.issuer.mint(people.carol, { expiresAt: soon });
   t.match(await host.import(carol), { ok: true });
-  t.match(await host.use(people.carol), { result: 'switched' });
+  t.match((await host.useUntilTold(people.carol)).first, { result: 'switched' });
   t.match(await host.turn(), [{ email: people.carol.email }]);
   const rotated = host.state.slot();
   t.not(rotated?.refresh, carol.refresh, 'OpenClaw rotated the grant in its slot');
   t.match(host.issuer.of('refresh'), [{ status: 200, who: `${people.carol.accountId}/user-carol` }]);
 
-  t.match(await host.use(people.alice), {
+  t.match((await host.useUntilTold(people.alice)).first, {
     checkedIn: [{ accountId: people.carol.accountId, userId: 'user-carol', result: 'taken-home' }],
   });
-  t.match(await host.use(people.carol), { result: 'switched' });
+  t.match((await host.useUntilTold(people.carol)).first, { result: 'switched' });
   t.match(host.state.slot(), {
     refresh: rotated?.refresh,
     access: rotated?.access,
@@ -95,8 +115,9 @@ t.test('2026.3.28: the turn after use is on the new identity, told by the instal
   const bob = host.issuer.mint(people.bob);
   t.match(await host.import(bob), { ok: true });
   t.match(await host.turn(), [{ email: people.alice.email }]);
-  const there = await host.use(people.bob);
-  t.match(there, { result: 'switched', effective: 'now' }, 'to bob', { there });
+  const there = await host.useUntilTold(people.bob);
+  t.match(there.first, { result: 'switched' });
+  t.match(there.last, { effective: 'now', proved: false }, 'to bob', there);
   t.match(await host.turn(), [{ bearer: bob.access, accountHeader: people.bob.accountId }]);
   t.strictSame(host.issuer.reuses(), []);
   t.strictSame(leaksOf(host.box), []);

@@ -222,6 +222,5 @@ function definedOnly(env: Readonly<Record<string, string | undefined>>): Record<
 
 /** Terminal output as a person reads it: cursor moves and colours taken out. */
 export function withoutEscapes(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are control characters
   return text.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '');
 }

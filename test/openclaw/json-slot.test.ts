@@ -212,6 +212,36 @@ t.test('an identity takes its fields and statistics along and brings them back',
   }
 });
 
+t.test(
+  'what ties an entry to another store, or belongs to its tokens, does not travel as a host field',
+  async (t) => {
+    const alice = loginOf('alice');
+    const { slot, state } = await bench(t, {
+      release: '2026.5.7',
+      slot: {
+        ...profileOf(alice, '2026.5.7'),
+        managedBy: 'codex-cli',
+        idToken: alice.idToken,
+        mode: 'oauth',
+      },
+    });
+    const { occupant } = await slot.read();
+    if (occupant.kind !== 'login') return t.fail('no login in the slot');
+    t.same(occupant.hostFields, {});
+    t.equal(occupant.grant.idToken?.reveal(), alice.idToken, 'the id_token comes home with its grant');
+    const hostFields = {
+      access: 'x',
+      managedBy: 'codex-cli',
+      oauthRef: { id: 'x' },
+      idToken: 'x',
+      type: 'x',
+      kept: 1,
+    };
+    await put(slot, { ...occupant, hostFields });
+    t.same(state.slot(), { ...profileOf(alice, '2026.5.7'), kept: 1 });
+  },
+);
+
 t.test('brings back of old statistics only when the profile was last used', async (t) => {
   const { slot, state } = await bench(t, { release: '2026.5.7', slot: loginOf('alice') });
   const selection = { cooldownUntil: 1000, cooldownReason: 'rate_limit', errorCount: 2, lastUsed: 7 };

@@ -333,12 +333,14 @@ t.test('unknown fields of the index survive every change', async (t) => {
 });
 
 t.test('a record that cannot be read is set aside by a save, not destroyed', async (t) => {
-  const { repo, path } = await newBench();
+  const { repo, files, path } = await newBench();
   await repo.save(ONE);
   writeFileSync(path(ONE), 'torn');
   await repo.save(ONE);
   t.equal(readFileSync(`${path(ONE)}.damaged`, 'utf8'), 'torn');
   t.same(revealed(await repo.load(KEY)), revealed(ONE));
+  await repo.remove(KEY);
+  t.same(readdirSync(files.records), []);
 });
 
 t.test('a change made by another program between reading and writing is not lost', async (t) => {

@@ -562,6 +562,14 @@ t.test('vault init, add-key and rekey say what opens the vault now', async (t) =
   await t.rejects(runVaultAddKey(cli, 'cloud', {}), { code: 'USAGE' });
 });
 
+t.test('--key-file names the new key file of a rekey, not the one that opens the vault now', async (t) => {
+  const deps = await withOne('file');
+  const keyFile = join(dirname(deps.folders.data), 'usb', 'new.key');
+  await runVaultRekey(cliOf({ ...deps, keyFile }).cli, { to: 'file', keyFile: 'usb/new.key' });
+  t.match((await vaultStatus(deps)).keys, [{ kind: 'file', path: keyFile }]);
+  t.same(await opens(deps), revealed(ONE));
+});
+
 /** The committed vault as a checkout of it, with the key as private as git cannot keep it. */
 function goldenDeps(): RepoDeps {
   const folders = newFolders();

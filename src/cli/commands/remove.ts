@@ -1,4 +1,5 @@
 import { RouterError } from '../../errors.js';
+import { requireReplacing } from '../../os/platform.js';
 import { carryOutRemoval, planRemoval, type Removal } from '../../router/remove.js';
 import { resolve } from '../../router/resolve.js';
 import type { HostNote } from '../../slot/host.js';
@@ -17,6 +18,7 @@ export interface RemoveOptions extends HostOptions {
 
 /** `codex-router remove <selector>`: previews, asks, forgets. Revokes nothing. */
 export async function runRemove(cli: Cli, selector: string, options: RemoveOptions): Promise<void> {
+  requireReplacing(cli.platform);
   const parts = compose(cli, options);
   const deps = {
     repo: parts.repo,

@@ -1,4 +1,5 @@
 import { RouterError } from '../../errors.js';
+import { requireReplacing } from '../../os/platform.js';
 import type { IndexEntry } from '../../repo/repo.js';
 import { type UseAnswer, use } from '../../router/use.js';
 import type { SessionWish } from '../../slot/session.js';
@@ -20,6 +21,7 @@ export interface UseOptions extends HostOptions, KeyOptions {
 
 /** `codex-router use [selector]` */
 export async function runUse(cli: Cli, selector: string | undefined, options: UseOptions): Promise<void> {
+  requireReplacing(cli.platform);
   const session = sessionChoice(options);
   const parts = compose(cli, options);
   const host = await parts.host();

@@ -13,7 +13,7 @@ import { keyStatus, type VaultStatus, vaultStatus } from '../../repo/vault-statu
 
 /** What the vault commands need of the command line. */
 export interface VaultCli {
-  /** `firstRun` is left out: these commands decide themselves. */
+  /** Its `keyFile` is this command's `--key-file`, made absolute. */
   readonly repoDeps: VaultDeps;
   readonly ask: (question: string, choices: readonly Choice[]) => Promise<string>;
   /** With `--json` prints `document`, else `text()`. */
@@ -54,7 +54,7 @@ export async function runVaultInit(cli: VaultCli, options: InitOptions): Promise
   const asked = options.key === undefined ? null : parseKeyKind(options.key, '--key');
   if ((await vaultStatus(deps)).exists) throw existing(deps);
   const kind = await chooseKey(deps, { key: asked, ask: cli.ask });
-  await initVault(deps, { kind, keyFile: options.keyFile ?? null });
+  await initVault(deps, { kind, keyFile: deps.keyFile ?? options.keyFile ?? null });
   const status = await vaultStatus(deps);
   cli.print(
     { schemaVersion: 1, ok: true, vault: status },
@@ -64,14 +64,14 @@ export async function runVaultInit(cli: VaultCli, options: InitOptions): Promise
 
 /** `vault rekey --to <kind> [--with <kind>]` */
 export async function runVaultRekey(cli: VaultCli, options: RekeyOptions): Promise<void> {
-  const choice = newKey(options.to, '--to', options.keyFile);
-  printChange(cli, await rekeyVault(cli.repoDeps, choice, withKind(options.with)));
+  const { deps, choice } = change(cli, parseKeyKind(options.to, '--to'), options.keyFile);
+  printChange(cli, await rekeyVault(deps, choice, withKind(options.with)));
 }
 
 /** `vault add-key <kind> [--with <kind>]` */
 export async function runVaultAddKey(cli: VaultCli, kind: string, options: AddKeyOptions): Promise<void> {
-  const choice = newKey(kind, 'the kind of key', options.keyFile);
-  printChange(cli, await addKey(cli.repoDeps, choice, withKind(options.with)));
+  const { deps, choice } = change(cli, parseKeyKind(kind, 'the kind of key'), options.keyFile);
+  printChange(cli, await addKey(deps, choice, withKind(options.with)));
 }
 
 interface VaultCheck {
@@ -114,8 +114,14 @@ function printChange(cli: VaultCli, change: KeyChange): void {
   });
 }
 
-function newKey(kind: string, from: string, keyFile: string | undefined): NewKey {
-  return { kind: parseKeyKind(kind, from), keyFile: keyFile ?? null };
+// Here `--key-file` names the new file only: the present one is where vault.json or CODEX_ROUTER_KEY_FILE says.
+function change(
+  cli: VaultCli,
+  kind: KeyKind,
+  asked: string | undefined,
+): { deps: VaultDeps; choice: NewKey } {
+  const keyFile = cli.repoDeps.keyFile ?? asked ?? null;
+  return { deps: { ...cli.repoDeps, keyFile: null }, choice: { kind, keyFile } };
 }
 
 function withKind(kind: string | undefined): KeyKind | null {
