@@ -148,7 +148,7 @@ function addVault(vault: Command, cli: Cli): void {
   vault
     .command('status')
     .description('the key sources of the vault, and whether losing one would lose everything')
-    .option('--check', 'open the vault with each key source that needs no question')
+    .option('--check', 'open the vault, mend what a crash left, and open every record')
     .addOption(json())
     .addHelpText('after', examples(['codex-router vault status']))
     .action(async (options) => {
