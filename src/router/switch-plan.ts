@@ -92,7 +92,7 @@ export async function planSwitch(
   await host.admit(holding.grant.expiresAt, now);
 
   const slots = readings.map(({ slot, reading }) => planSlot(repo, slot, reading, holding, fingerprint));
-  const pins = await planPins(host, group, main, session, deps.env, isSwitch({ slots }));
+  const pins = await planPins(host, group, slots, session, deps.env, isSwitch({ slots }));
   const notes = [
     ...host.summary.notes,
     ...group.notes,

@@ -109,8 +109,8 @@ async function carryOut(deps: UseDeps, repo: OpenRepo, plan: SwitchPlan): Promis
   const late = await checkInLate(deps, repo, plan);
   const pins = await plan.pins.carryOut();
   if (record !== null) await deps.journal.advance(record, 'done', deps.now());
-  const notes = [...plan.notes, ...reload.notes, ...late];
-  return answer({ ...plan, notes }, switched ? 'switched' : 'already-active', pins, reload);
+  const notes = [...plan.notes, ...reload.notes, ...late, ...pins.notes];
+  return answer({ ...plan, notes }, switched ? 'switched' : 'already-active', pins.outcomes, reload);
 }
 
 /** Read back under the host's lock: what is there now must be the wanted login, or the switch is not called one. */
@@ -135,24 +135,31 @@ function prove(
   );
 }
 
-/** The re-read a gateway does may itself rotate a token that is near its expiry: bring that home too. */
+/**
+ * The re-read a gateway does may itself rotate a token that is near its expiry: bring that home too. The switch is done
+ * and proved by now, so what goes wrong here is a note.
+ */
 async function checkInLate(
   deps: UseDeps,
   repo: OpenRepo,
   { entry, group }: SwitchPlan,
 ): Promise<readonly HostNote[]> {
-  const { occupant } = await group.main.read();
-  if (occupant.kind !== 'login' || !sameIdentity(occupant.identity, entry.identity)) {
+  try {
+    const { occupant } = await group.main.read();
+    if (occupant.kind !== 'login' || !sameIdentity(occupant.identity, entry.identity)) {
+      return [
+        { code: 'SLOT_CHANGED', text: 'OpenClaw has put something else into the slot since: run it again' },
+      ];
+    }
+    const late = await planCheckIn(repo, occupant, group.main.address.id, deps.now());
+    await late.carryOut();
+    return [];
+  } catch (error) {
+    if (!(error instanceof RouterError)) throw error;
     return [
-      {
-        code: 'SLOT_CHANGED_AFTER',
-        text: 'OpenClaw has put something else into the slot since: run it again',
-      },
+      { code: error.code, text: `the slot could not be checked again after the switch: ${error.message}` },
     ];
   }
-  const late = await planCheckIn(repo, occupant, group.main.address.id, deps.now());
-  await late.carryOut();
-  return [];
 }
 
 function whoOf({ accountId, userId }: Identity): Who {

@@ -76,13 +76,14 @@ export function keyRest(key: string): string {
   return canonicalKey(key).replace(/^agent:[^:]+:/, '');
 }
 
-/** A conversation a person has; not a slash, sub-agent, cron, heartbeat, hook or acp entry. */
+/** A conversation a person has; not a slash, sub-agent, cron, heartbeat, hook, acp or dreaming entry. */
 export function isChat(entry: SessionEntry): boolean {
   const rest = keyRest(entry.key);
   return (
     entry.spawnedBy === null &&
     !isSlash(entry.key) &&
     !/^(subagent|cron|hook|acp):/.test(rest) &&
+    !rest.startsWith('dreaming-') &&
     !rest.includes(':subagent:') &&
     !rest.endsWith(':heartbeat')
   );

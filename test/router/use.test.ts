@@ -450,6 +450,31 @@ t.test('inside a running turn a pin is pending, never called set', async (t) => 
   t.match((await run(keyOf(alice), {}, { env })).pins, [{ key: 'agent:main:main', result: 'pending' }]);
 });
 
+t.test('a chat on another provider keeps its pin, and the answer says so', async (t) => {
+  const { run, store, host } = bench({ sessions: [{ key: 'agent:main:main', pinnedTo: 'anthropic:work' }] });
+  const alice = login('alice');
+  await store(alice);
+  const answer = await run(keyOf(alice));
+  t.strictSame(answer.pins, []);
+  t.match(answer.session, { key: null, why: /anthropic:work/ });
+  t.equal(host.pinned.get('agent:main:main'), 'anthropic:work');
+});
+
+t.test('a session store that is busy leaves the switch done and the pin pending', async (t) => {
+  const { run, store, host, token, journal } = bench({ sessions: [{ key: 'agent:main:main' }] });
+  const alice = login('alice');
+  await store(alice);
+  const busy = async () => {
+    throw new RouterError('HOST_BUSY', 'process 7 holds it');
+  };
+  const blocked = { ...host, pinsOf: (agent: string) => ({ ...host.pinsOf(agent), set: busy }) };
+  const answer = await run(keyOf(alice), {}, { host: blocked });
+  t.match(answer, { result: 'switched', pins: [{ key: 'agent:main:main', is: null, result: 'pending' }] });
+  t.match(answer.notes, [{ code: 'HOST_BUSY' }]);
+  t.equal(await token(), refreshOf(alice));
+  t.equal(journal.records.at(-1)?.step, 'done');
+});
+
 t.test('what a release would do to the grant is asked before anything is written', async (t) => {
   const { run, store, slot } = bench({
     admit: async () => {
