@@ -35,9 +35,9 @@ export function programOf(cli: Cli, version: string) {
     .option('--replace', 'replace a stored login that may be newer; the old one is kept sealed')
     .addOption(key())
     .option('--key-file <path>', 'where the key file lies, with --key file')
-    .option('--state-dir <path>', 'the OpenClaw state directory, with --from openclaw')
-    .option('--profile <name>', "OpenClaw's own --profile")
-    .option('--slot <profileId>', 'the slot, when it is not the default profile')
+    .addOption(stateDir())
+    .addOption(profile())
+    .addOption(slot())
     .addOption(json())
     .addHelpText(
       'after',
@@ -62,14 +62,14 @@ export function programOf(cli: Cli, version: string) {
       '[selector]',
       'accountId, accountId/userId, alias, e-mail, unique prefix, or "-" for the previous one',
     )
-    .option('--agent <id>', 'the OpenClaw agent whose slot is meant')
+    .addOption(agent())
     .option('--session <key>', 'pin this session instead of the current one')
     .option('--no-session', 'pin no session')
     .option('--all-sessions', 'pin every session that follows the slot')
     .option('--dry-run', 'show the full plan and write nothing')
-    .option('--state-dir <path>', 'the OpenClaw state directory')
-    .option('--profile <name>', "OpenClaw's own --profile")
-    .option('--slot <profileId>', 'the slot, when it is not the default profile')
+    .addOption(stateDir())
+    .addOption(profile())
+    .addOption(slot())
     .addOption(json())
     .addHelpText(
       'after',
@@ -84,10 +84,10 @@ export function programOf(cli: Cli, version: string) {
   program
     .command('list')
     .description('the stored identities and which one is active')
-    .option('--agent <id>', 'the OpenClaw agent whose slot is meant')
-    .option('--state-dir <path>', 'the OpenClaw state directory')
-    .option('--profile <name>', "OpenClaw's own --profile")
-    .option('--slot <profileId>', 'the slot, when it is not the default profile')
+    .addOption(agent())
+    .addOption(stateDir())
+    .addOption(profile())
+    .addOption(slot())
     .addOption(json())
     .addHelpText('after', examples(['codex-router list'], ['codex-router list --json']))
     .action(async (options) => (await import('./commands/list.js')).runList(cli, options));
@@ -95,9 +95,9 @@ export function programOf(cli: Cli, version: string) {
   program
     .command('status')
     .description('the host found, who is in each slot, the current session, and how the vault is opened')
-    .option('--state-dir <path>', 'the OpenClaw state directory')
-    .option('--profile <name>', "OpenClaw's own --profile")
-    .option('--slot <profileId>', 'the slot, when it is not the default profile')
+    .addOption(stateDir())
+    .addOption(profile())
+    .addOption(slot())
     .addOption(json())
     .addHelpText('after', examples(['codex-router status'], ['codex-router status --json']))
     .action(async (options) => (await import('./commands/status.js')).runStatus(cli, options));
@@ -124,9 +124,9 @@ export function programOf(cli: Cli, version: string) {
     .option('--yes', 'do not ask')
     .option('--from-slot', 'also when it is active: clear the slot, its order and its pins first')
     .option('--dry-run', 'show what would be removed and write nothing')
-    .option('--state-dir <path>', 'the OpenClaw state directory')
-    .option('--profile <name>', "OpenClaw's own --profile")
-    .option('--slot <profileId>', 'the slot, when it is not the default profile')
+    .addOption(stateDir())
+    .addOption(profile())
+    .addOption(slot())
     .addOption(json())
     .addHelpText(
       'after',
@@ -202,6 +202,22 @@ function key() {
   return new Option('--key <source>', 'the key source for a new vault (CODEX_ROUTER_KEY)').choices(
     KEY_SOURCES,
   );
+}
+
+function stateDir() {
+  return new Option('--state-dir <path>', 'the OpenClaw state directory (OPENCLAW_STATE_DIR)');
+}
+
+function profile() {
+  return new Option('--profile <name>', "OpenClaw's own --profile");
+}
+
+function slot() {
+  return new Option('--slot <profileId>', 'the slot, when it is not the default profile');
+}
+
+function agent() {
+  return new Option('--agent <id>', 'the OpenClaw agent whose slot is meant');
 }
 
 function json() {
