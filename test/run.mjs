@@ -66,6 +66,7 @@ function count(parser, total, report, trail = []) {
     below = null;
     if (child) {
       for (const key of Object.keys(child)) total[key] += child[key];
+      if (trail.length === 1) report.test(result);
       if (result.ok || child.failed > 0) {
         if (trail.length === 0) report.file(result, child);
         return;
@@ -86,7 +87,12 @@ const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
 /** What tap tells of every test file's process. */
 const PROCESS_FIELDS = new Set(['stdio', 'cwd', 'externalID', 'command', 'args', 'jobId']);
 
-const reporter = {
+/** Where files run one at a time their tests are seen as they end; they take long there. */
+const reporterFor = (jobs) => ({
+  test: (result) => {
+    if (jobs === 1)
+      say(`  ${result.ok ? 'ok' : 'FAILED'}: ${result.name} (${(result.time / 1000).toFixed(1)} s)`);
+  },
   file: (result, { passed, failed, skipped }) =>
     say(
       `${result.ok ? 'ok    ' : 'FAILED'} ${result.name}: ${passed} passed` +
@@ -104,7 +110,7 @@ const reporter = {
     if (at?.fileName) say(indent(`at ${at.fileName}:${at.lineNumber}:${at.columnNumber}`));
     else if (stack) say(indent(stack));
   },
-};
+});
 
 function indent(text) {
   return text.replace(/^/gm, '      ').trimEnd();
@@ -118,7 +124,7 @@ async function runSuite(name, files, { limit, jobs }) {
   const args = ['--reporter=tap', '--disable-coverage', `--jobs=${jobs}`, `--timeout=${limit}`, ...files];
   const tap = spawn(process.execPath, [TAP, ...args], { cwd: PROJECT, stdio: ['ignore', 'pipe', 'inherit'] });
   const parser = new Parser();
-  count(parser, total, reporter);
+  count(parser, total, reporterFor(jobs));
   const parsed = new Promise((resolve) => parser.on('complete', resolve));
   tap.stdout.pipe(parser);
   const [code, signal] = await new Promise((resolve, reject) => {

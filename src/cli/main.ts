@@ -19,7 +19,7 @@ export async function main(
   const cli = cliOf(proc.env, proc.platform, json, terminal, interruption);
   try {
     const { programOf } = await import('./program.js');
-    await programOf(cli, version).parseAsync(argv, { from: 'user' });
+    await programOf(cli, version).parseAsync(argv.length === 0 ? ['--help'] : argv, { from: 'user' });
     return EXIT.ok;
   } catch (error) {
     return reportError(cli, error);

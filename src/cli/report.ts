@@ -37,6 +37,9 @@ function isShown(error: unknown): boolean {
 
 function asRouterError(error: unknown): RouterError {
   if (error instanceof RouterError) return error;
+  if (commanderCode(error) === 'commander.help') {
+    return new RouterError('USAGE', 'a command is missing', { hint: 'codex-router --help' });
+  }
   if (commanderCode(error) !== null && error instanceof Error) {
     const message = error.message
       .replace(/^error: /, '')

@@ -40,7 +40,9 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
     stdinIsTerminal: asksOn,
     colour: printsOn && !env.NO_COLOR && !dumb,
     say,
-    write: (text) => void proc.stdout.write(text),
+    write: (text) => {
+      proc.stdout.on('error', ignoreClosedPipe).write(text);
+    },
     async ask(question, choices) {
       if (dumb) return askPlainly(question, choices, (line) => readLine(proc, line, signal), say);
       const { select } = await import('@clack/prompts');
@@ -62,6 +64,11 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
     },
     readStdin: (limit, patience) => readAll(proc.stdin, limit, patience),
   };
+}
+
+/** `codex-router list | head -1`: a reader that has seen enough is no error of ours. */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
 }
 
 /** A question for a terminal that cannot move its cursor: numbered lines, one line as the answer. */

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { leaksOf, router, type Sandbox, sandbox, withoutEscapes } from '../kit/router.js';
+import { runProcess } from '../kit/process.js';
+import { leaksOf, PROJECT, router, type Sandbox, sandbox, withoutEscapes } from '../kit/router.js';
 import { makeState, readJson, SLOT, writeJson } from '../kit/state.js';
 import { codexAuthJson, type Login, loginOf, makeLogin, people } from '../kit/tokens.js';
 
@@ -230,6 +231,7 @@ t.test('without a name, use asks on a terminal and refuses elsewhere', async (t)
 t.test('usage errors end in 2, in one sentence, with a hint, as text and as JSON', async (t) => {
   const box = sandbox(t);
   for (const args of [
+    ['vault'],
     ['use', 'a', '--no-such'],
     ['frobnicate'],
     ['vault', 'rekey'],
@@ -241,6 +243,17 @@ t.test('usage errors end in 2, in one sentence, with a hint, as text and as JSON
     t.match(text.stderr, /^codex-router: .* \(USAGE\)\nhint: .*\n$/, args.join(' '));
     t.equal(text.stdout, '');
   }
+});
+
+t.test('a reader that closes the pipe early is no error', async (t) => {
+  const { box } = await stored(t, { a: loginOf('alice') });
+  const shell = [
+    'sh',
+    '-c',
+    '"$0" dist/codex-router.js list | true; "$0" dist/codex-router.js list 2>&1 >&- || true',
+  ];
+  const run = await runProcess([...shell, process.execPath], { env: box.env, cwd: PROJECT });
+  t.notMatch(run.stderr + run.stdout, /EPIPE|Error/);
 });
 
 t.test("help has examples for every command, and the version is the package's", async (t) => {
