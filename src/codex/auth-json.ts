@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { identityOf, readClaims } from '../claims.js';
 import { RouterError } from '../errors.js';
 import type { Grant } from '../grant.js';
@@ -75,20 +75,20 @@ export function looksTorn(text: string): boolean {
 }
 
 const Tokens = z.object({
-  id_token: z.string().nullish(),
+  id_token: z.nullish(z.string()),
   access_token: z.string(),
   refresh_token: z.string(),
-  account_id: z.string().nullish(),
-  oauth_provenance: z.object({ issuer: z.string(), client_id: z.string() }).nullish(),
+  account_id: z.nullish(z.string()),
+  oauth_provenance: z.nullish(z.object({ issuer: z.string(), client_id: z.string() })),
 });
 
 const AuthFile = z.object({
-  auth_mode: z.string().nullish(),
-  OPENAI_API_KEY: z.string().nullish(),
-  tokens: Tokens.nullish(),
-  last_refresh: z.string().nullish(),
+  auth_mode: z.nullish(z.string()),
+  OPENAI_API_KEY: z.nullish(z.string()),
+  tokens: z.nullish(Tokens),
+  last_refresh: z.nullish(z.string()),
   /** Not Codex's: the mark of an OpenClaw auth-profiles.json. */
-  profiles: z.unknown().optional(),
+  profiles: z.optional(z.unknown()),
 });
 
 type AuthFile = z.infer<typeof AuthFile>;
@@ -102,11 +102,11 @@ const OTHERS = [
 ] as const;
 
 const OtherCredentials = z.object({
-  OPENAI_API_KEY: z.unknown().optional(),
-  personal_access_token: z.unknown().optional(),
-  agent_identity: z.unknown().optional(),
-  bedrock_api_key: z.unknown().optional(),
-  bedrock_access_keys: z.unknown().optional(),
+  OPENAI_API_KEY: z.optional(z.unknown()),
+  personal_access_token: z.optional(z.unknown()),
+  agent_identity: z.optional(z.unknown()),
+  bedrock_api_key: z.optional(z.unknown()),
+  bedrock_access_keys: z.optional(z.unknown()),
 });
 
 function parseFile(text: string, where: string): AuthFile {

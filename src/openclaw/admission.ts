@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from '../os/atomic.js';
 import type { Env } from '../os/folders.js';
@@ -60,8 +60,9 @@ function codexAuthPath(env: Env, home: string): string {
   return join(folder, 'auth.json');
 }
 
+const Filled = z.string().check(z.minLength(1));
 const CodexLogin = z.looseObject({
-  tokens: z.looseObject({ access_token: z.string().min(1), refresh_token: z.string().min(1) }),
+  tokens: z.looseObject({ access_token: Filled, refresh_token: Filled }),
 });
 
 /** By OpenClaw's own test (3.28: `readCodexCliCredentials`): both tokens there. Text it cannot parse it ignores. */

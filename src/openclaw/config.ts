@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { RouterError } from '../errors.js';
 import type { JsonObject } from '../json.js';
 import type { Env } from '../os/folders.js';
@@ -25,22 +25,14 @@ export interface HostConfig {
   };
 }
 
-const Text = z.string().nullish();
+const Text = z.nullish(z.string());
+const Agent = z.looseObject({ id: Text, default: z.nullish(z.boolean()), agentDir: Text });
+const Profile = z.looseObject({ mode: Text, email: Text });
 const Shape = z.looseObject({
-  meta: z.looseObject({ lastTouchedVersion: Text }).nullish(),
-  agents: z
-    .looseObject({
-      list: z
-        .array(z.looseObject({ id: Text, default: z.boolean().nullish(), agentDir: Text }).nullable())
-        .nullish(),
-    })
-    .nullish(),
-  session: z.looseObject({ store: Text }).nullish(),
-  auth: z
-    .looseObject({
-      profiles: z.record(z.string(), z.looseObject({ mode: Text, email: Text })).nullish(),
-    })
-    .nullish(),
+  meta: z.nullish(z.looseObject({ lastTouchedVersion: Text })),
+  agents: z.nullish(z.looseObject({ list: z.nullish(z.array(z.nullable(Agent))) })),
+  session: z.nullish(z.looseObject({ store: Text })),
+  auth: z.nullish(z.looseObject({ profiles: z.nullish(z.record(z.string(), Profile)) })),
 });
 
 /**

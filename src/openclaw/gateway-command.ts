@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { basename, dirname } from 'node:path';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { type Env, homeFolder } from '../os/folders.js';
 import { GatewayFailure } from './gateway-failure.js';
 

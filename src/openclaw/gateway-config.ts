@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { Env } from '../os/folders.js';
 import { Secret } from '../secret.js';
 
@@ -24,30 +24,17 @@ export interface GatewayConfig {
   readonly remotePassword: SecretInput | null;
 }
 
-const secretInput = z.union([
-  z.string(),
-  z.looseObject({ source: z.string().optional(), id: z.string().optional() }),
-]);
+const Text = z.optional(z.string());
+const secretInput = z.union([z.string(), z.looseObject({ source: Text, id: Text })]);
+const Secrets = { token: z.optional(secretInput), password: z.optional(secretInput) };
 
 const section = z.looseObject({
-  mode: z.string().optional(),
-  port: z.number().optional(),
-  bind: z.string().optional(),
-  auth: z
-    .looseObject({
-      mode: z.string().optional(),
-      token: secretInput.optional(),
-      password: secretInput.optional(),
-    })
-    .optional(),
-  tls: z.looseObject({ enabled: z.boolean().optional() }).optional(),
-  remote: z
-    .looseObject({
-      url: z.string().optional(),
-      token: secretInput.optional(),
-      password: secretInput.optional(),
-    })
-    .optional(),
+  mode: Text,
+  port: z.optional(z.number()),
+  bind: Text,
+  auth: z.optional(z.looseObject({ mode: Text, ...Secrets })),
+  tls: z.optional(z.looseObject({ enabled: z.optional(z.boolean()) })),
+  remote: z.optional(z.looseObject({ url: Text, ...Secrets })),
 });
 
 /**

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { GatewayFailure } from './gateway-failure.js';
 
 /** What a gateway says of itself when it lets a client in (`hello-ok`). */
@@ -22,30 +22,32 @@ export interface Refusal {
   readonly retryAfterMs: number | null;
 }
 
+const Text = z.optional(z.string());
+
 const frameSchema = z.union([
   z.looseObject({ type: z.literal('event'), event: z.string() }),
   z.looseObject({
     type: z.literal('res'),
     id: z.string(),
     ok: z.boolean(),
-    payload: z.unknown().optional(),
-    error: z
-      .looseObject({
-        code: z.string().optional(),
-        message: z.string().optional(),
-        retryable: z.boolean().optional(),
-        retryAfterMs: z.number().optional(),
-        details: z.looseObject({ code: z.string().optional() }).optional().catch(undefined),
-      })
-      .optional(),
+    payload: z.optional(z.unknown()),
+    error: z.optional(
+      z.looseObject({
+        code: Text,
+        message: Text,
+        retryable: z.optional(z.boolean()),
+        retryAfterMs: z.optional(z.number()),
+        details: z.catch(z.optional(z.looseObject({ code: Text })), undefined),
+      }),
+    ),
   }),
 ]);
 
 const helloSchema = z.looseObject({
   type: z.literal('hello-ok'),
-  server: z.looseObject({ version: z.string().optional() }).optional(),
-  features: z.looseObject({ methods: z.array(z.string()).optional() }).optional(),
-  snapshot: z.looseObject({ stateDir: z.string().optional() }).optional(),
+  server: z.optional(z.looseObject({ version: Text })),
+  features: z.optional(z.looseObject({ methods: z.optional(z.array(z.string())) })),
+  snapshot: z.optional(z.looseObject({ stateDir: Text })),
 });
 
 export type Frame = z.infer<typeof frameSchema>;

@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { systemErrorCode } from '../errors.js';
 
 const lockSchema = z.looseObject({
-  pid: z.number().int().positive(),
+  pid: z.int().check(z.positive()),
   configPath: z.string(),
-  startTime: z.number().optional(),
+  startTime: z.optional(z.number()),
 });
 
 /**

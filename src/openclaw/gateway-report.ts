@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 
 /** ms epoch of the slot's login; null when the gateway has none there; `silent` when it does not say. */
 export type Reported = number | null | 'silent';
@@ -8,7 +8,7 @@ const authStatusSchema = z.looseObject({
     z.looseObject({
       provider: z.string(),
       profiles: z.array(
-        z.looseObject({ profileId: z.string(), expiry: z.looseObject({ at: z.number() }).optional() }),
+        z.looseObject({ profileId: z.string(), expiry: z.optional(z.looseObject({ at: z.number() })) }),
       ),
     }),
   ),

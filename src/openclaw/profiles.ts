@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { identityOf, readClaims } from '../claims.js';
 import { RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
@@ -19,12 +19,12 @@ export interface ProfileStore {
 const VERSION = 1;
 
 const Groups = z.looseObject({
-  version: z.number().optional(),
-  order: z.record(z.string(), z.array(z.string())).nullish(),
-  lastGood: z.record(z.string(), z.string()).nullish(),
-  usageStats: z.record(z.string(), z.unknown()).nullish(),
+  version: z.optional(z.number()),
+  order: z.nullish(z.record(z.string(), z.array(z.string()))),
+  lastGood: z.nullish(z.record(z.string(), z.string())),
+  usageStats: z.nullish(z.record(z.string(), z.unknown())),
 });
-const StoreShape = Groups.extend({ profiles: z.record(z.string(), z.unknown()) });
+const StoreShape = z.extend(Groups, { profiles: z.record(z.string(), z.unknown()) });
 
 /**
  * @throws SLOT_UNREADABLE naming the file and the part of the wrong type.
@@ -73,13 +73,13 @@ function checkShape(shape: typeof Groups | typeof StoreShape, path: string, valu
 }
 
 const Login = z.looseObject({
-  access: z.string().min(1),
-  refresh: z.string().min(1),
-  expires: z.number().nullish(),
-  email: z.string().nullish(),
-  accountId: z.string().nullish(),
-  chatgptPlanType: z.string().nullish(),
-  idToken: z.string().nullish(),
+  access: z.string().check(z.minLength(1)),
+  refresh: z.string().check(z.minLength(1)),
+  expires: z.nullish(z.number()),
+  email: z.nullish(z.string()),
+  accountId: z.nullish(z.string()),
+  chatgptPlanType: z.nullish(z.string()),
+  idToken: z.nullish(z.string()),
 });
 
 /** What `encodeEntry` writes itself or what must not outlive the login it came with. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode } from '../errors.js';
-import type { AccountId, UserId } from '../identity.js';
+import { type AccountId, parseAccountId, parseUserId, type UserId } from '../identity.js';
 import { ioError, writeAtomic } from '../os/atomic.js';
 import { ensureFolder } from '../os/folders.js';
 
@@ -102,23 +102,45 @@ function collect(text: string): SwitchRecord[] {
   for (const line of text.split('\n')) {
     const parsed = parseLine(line);
     if (parsed === null) continue;
-    const known = switches.get(parsed.id);
-    if (known !== undefined) switches.set(parsed.id, { ...known, at: parsed.at, step: parsed.step });
-    else if (parsed.slot !== undefined)
-      switches.set(parsed.id, { from: null, to: null, ...parsed, slot: parsed.slot });
+    const { id, at, step, begun } = parsed;
+    const known = begun ?? switches.get(id);
+    if (known !== undefined) switches.set(id, { ...known, id, at, step });
   }
   return [...switches.values()];
 }
 
-type Line = Pick<SwitchRecord, 'id' | 'at' | 'step'> & Partial<SwitchRecord>;
+/** The first line of a switch says all; the later ones only how far it came. */
+type Line = Pick<SwitchRecord, 'id' | 'at' | 'step'> & {
+  readonly begun: Pick<SwitchRecord, 'slot' | 'from' | 'to'> | null;
+};
 
 /** Null for a torn or foreign line: the journal informs, it never decides what a slot holds. */
-function parseLine(line: string): Line | null {
+function parseLine(text: string): Line | null {
   try {
-    const value: unknown = JSON.parse(line);
-    if (typeof value !== 'object' || value === null || !('id' in value) || !('step' in value)) return null;
-    return 'v' in value && value.v === 1 ? (value as unknown as Line) : null;
+    const line: unknown = JSON.parse(text);
+    if (!isObject(line) || line.v !== 1) return null;
+    const { id, at, step, slot, from, to } = line;
+    if (typeof id !== 'string' || typeof at !== 'number' || !isStep(step)) return null;
+    if (slot === undefined) return { id, at, step, begun: null };
+    return typeof slot === 'string'
+      ? { id, at, step, begun: { slot, from: parseWho(from), to: parseWho(to) } }
+      : null;
   } catch {
     return null;
   }
+}
+
+/** @throws when it is neither null nor two ids */
+function parseWho(value: unknown): Who | null {
+  if (value === null) return null;
+  if (!isObject(value)) throw new Error('not a person');
+  return { accountId: parseAccountId(value.accountId), userId: parseUserId(value.userId) };
+}
+
+function isObject(value: unknown): value is { readonly [key: string]: unknown } {
+  return typeof value === 'object' && value !== null;
+}
+
+function isStep(value: unknown): value is SwitchStep {
+  return value === 'begun' || value === 'swapped' || value === 'done';
 }

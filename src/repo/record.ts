@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
 import { identityKey, parseAccountId, parseUserId } from '../identity.js';
@@ -13,7 +13,7 @@ const header = z.looseObject({
   /** `<accountId>/<userId>`: whose record this says it is; authenticated. */
   identity: z.string(),
   /** Authenticated; tells a crash between record and index from a record put back. */
-  revision: z.number().int().positive(),
+  revision: z.int().check(z.positive()),
   nonce: z.string(),
   sealed: z.string(),
 });
@@ -27,25 +27,25 @@ const payloadFormat = z.looseObject({
   identity: z.looseObject({
     accountId: z.string(),
     userId: z.string(),
-    email: z.string().nullable(),
-    plan: z.string().nullable(),
-    workspace: z.string().nullable(),
+    email: z.nullable(z.string()),
+    plan: z.nullable(z.string()),
+    workspace: z.nullable(z.string()),
   }),
   grant: z.looseObject({
     accessToken: z.string(),
-    refreshToken: z.string().min(1),
-    idToken: z.string().nullable(),
+    refreshToken: z.string().check(z.minLength(1)),
+    idToken: z.nullable(z.string()),
     expiresAt: z.number(),
-    lastRefresh: z.number().nullable(),
-    provenance: z.object({ issuer: z.string(), clientId: z.string() }).nullable(),
+    lastRefresh: z.nullable(z.number()),
+    provenance: z.nullable(z.object({ issuer: z.string(), clientId: z.string() })),
   }),
   hostFields: object,
-  selection: object.nullable(),
+  selection: z.nullable(object),
   facts: z.looseObject({
-    alias: z.string().nullable(),
+    alias: z.nullable(z.string()),
     source: z.enum(['codex', 'file', 'openclaw', 'slot']),
     verified: z.boolean(),
-    sharedWith: z.literal('codex').nullable(),
+    sharedWith: z.nullable(z.literal('codex')),
     addedAt: z.number(),
     updatedAt: z.number(),
   }),

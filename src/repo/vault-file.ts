@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { damage, FORMAT_VERSION, parseVersioned } from './format.js';
 import type { KeyKind } from './key-kind.js';
 import { type Sealed, seal, unseal } from './seal.js';
@@ -15,24 +15,20 @@ const shared = {
 // `kind` comes first: a glance at the text tells whether the keychain will be needed.
 const unlockerFormat = z.discriminatedUnion('kind', [
   z.looseObject({ kind: z.literal('keychain'), ...shared }),
-  z.looseObject({ kind: z.literal('file'), ...shared, path: z.string().min(1) }),
+  z.looseObject({ kind: z.literal('file'), ...shared, path: z.string().check(z.minLength(1)) }),
   z.looseObject({
     kind: z.literal('passphrase'),
     ...shared,
     kdf: z.looseObject({
       name: z.literal('scrypt'),
       // Bounds, so that a vault.json from elsewhere cannot ask for all the memory there is.
-      n: z
-        .number()
-        .int()
-        .min(2 ** 14)
-        .max(2 ** 20),
-      r: z.number().int().min(1).max(16),
-      p: z.number().int().min(1).max(16),
-      salt: z.string().min(22),
+      n: z.int().check(z.minimum(2 ** 14), z.maximum(2 ** 20)),
+      r: z.int().check(z.minimum(1), z.maximum(16)),
+      p: z.int().check(z.minimum(1), z.maximum(16)),
+      salt: z.string().check(z.minLength(22)),
     }),
   }),
-  z.looseObject({ kind: z.literal('credential'), ...shared, name: z.string().min(1) }),
+  z.looseObject({ kind: z.literal('credential'), ...shared, name: z.string().check(z.minLength(1)) }),
 ]);
 
 const vaultFormat = z.looseObject({
@@ -40,7 +36,7 @@ const vaultFormat = z.looseObject({
   vaultId: z.uuid(),
   createdAt: z.number(),
   /** The first is the primary: the one every command opens with. */
-  unlockers: z.array(unlockerFormat).min(1),
+  unlockers: z.array(unlockerFormat).check(z.minLength(1)),
 });
 
 /** One way to the vault's key, as vault.json holds it. Fields of other releases ride along. */
