@@ -1,0 +1,102 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { withRouterLock } from '../../src/os/lock.js';
+import { PROJECT, router, sandbox } from '../kit/router.js';
+import { makeState, SLOT } from '../kit/state.js';
+import { codexAuthJson, loginOf, people } from '../kit/tokens.js';
+
+async function ready(t: Test) {
+  const box = sandbox(t);
+  const state = makeState(box.stateDir, { release: '2026.5.7', slot: loginOf('alice') });
+  const env = { ...box.env, CODEX_ROUTER_KEY: 'file' };
+  await router(box, ['import', '--from', '-', '--alias', 'bob'], {
+    input: codexAuthJson(loginOf('bob')),
+    env,
+  });
+  const start = () => {
+    const child = spawn(process.execPath, [path.join(PROJECT, 'dist/codex-router.js'), 'use', 'bob'], {
+      env,
+      stdio: 'ignore',
+    });
+    t.teardown(() => child.kill('SIGKILL'));
+    return { child, ended: once(child, 'exit') };
+  };
+  return { box, state, start };
+}
+
+/** Waits for something that must come; the test's own time limit is the deadline. */
+async function until(what: () => boolean): Promise<void> {
+  while (!what()) await pause(10);
+}
+
+/**
+ * Whether codex-router's own signal handlers are in place: SIGHUP is the last of them, and Node itself catches the other
+ * two from its start (`SigCgt`, proc(5): bit 0 is signal 1).
+ */
+function handlesSignals(pid: number | undefined): boolean {
+  const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return (Number.parseInt(caught?.slice(-1) ?? '0', 16) & 1) !== 0;
+}
+
+t.test('Ctrl-C before anything is begun ends at once, and nothing was written', async (t) => {
+  const { box, state, start } = await ready(t);
+  const before = readFileSync(state.paths().profiles, 'utf8');
+  await withRouterLock(box.routerHome, async () => {
+    const { child, ended } = start();
+    // It cannot get past the lock that this test holds; what it handles signals with is in place early.
+    await until(() => handlesSignals(child.pid));
+    child.kill('SIGINT');
+    t.strictSame(await ended, [130, null]);
+  });
+  t.equal(readFileSync(state.paths().profiles, 'utf8'), before);
+  t.notOk(existsSync(path.join(box.routerHome, 'journal.jsonl')));
+});
+
+t.test('Ctrl-C in the middle of a switch finishes it first, and leaves no lock behind', async (t) => {
+  const { box, state, start } = await ready(t);
+  const lock = `${state.paths().profiles}.lock`;
+  // OpenClaw's own lock, held by a process that lives: this one.
+  writeFileSync(lock, JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() }), {
+    mode: 0o600,
+  });
+  const { child, ended } = start();
+  await until(() => existsSync(path.join(box.routerHome, 'journal.jsonl')));
+  child.kill('SIGINT');
+  rmSync(lock);
+  t.strictSame(await ended, [130, null]);
+  t.match(state.profiles()[SLOT], { accountId: people.bob.accountId });
+  t.match(readFileSync(path.join(box.routerHome, 'journal.jsonl'), 'utf8'), /"step":"done"}\n$/);
+  const left = readdirSync(box.stateDir, { recursive: true, encoding: 'utf8' });
+  t.strictSame(
+    left.filter((name) => /\.(lock|tmp)$/.test(name)),
+    [],
+  );
+  t.notOk(existsSync(path.join(box.routerHome, 'router.lock')));
+});
+
+t.test('a second signal ends it there; the next command finishes what was begun', async (t) => {
+  const { box, state, start } = await ready(t);
+  const lock = `${state.paths().profiles}.lock`;
+  writeFileSync(lock, JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() }), {
+    mode: 0o600,
+  });
+  const { child, ended } = start();
+  await until(() => existsSync(path.join(box.routerHome, 'journal.jsonl')));
+  child.kill('SIGINT');
+  child.kill('SIGTERM');
+  t.strictSame(await ended, [143, null]);
+  rmSync(lock);
+  t.match(state.profiles()[SLOT], { accountId: people.alice.accountId }, 'not switched');
+  t.match((await router(box, ['status', '--json'])).json.interrupted, { step: 'begun' });
+  t.match((await router(box, ['use', 'bob', '--json'])).json, { result: 'switched' });
+  t.equal((await router(box, ['status', '--json'])).json.interrupted, null);
+  t.equal(
+    (await router(box, ['list', '--json'])).json.identities.length,
+    2,
+    'alice was imported before the switch',
+  );
+});
