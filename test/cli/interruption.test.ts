@@ -38,6 +38,8 @@ async function until(what: () => boolean): Promise<void> {
  * two from its start (`SigCgt`, proc(5): bit 0 is signal 1).
  */
 function handlesSignals(pid: number | undefined): boolean {
+  // Between fork and exec it still looks like this process.
+  if (!readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('codex-router.js')) return false;
   const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   return (Number.parseInt(caught?.slice(-1) ?? '0', 16) & 1) !== 0;
 }
@@ -88,7 +90,8 @@ t.test('a second signal ends it there; the next command finishes what was begun'
   await until(() => existsSync(path.join(box.routerHome, 'journal.jsonl')));
   child.kill('SIGINT');
   child.kill('SIGTERM');
-  t.strictSame(await ended, [143, null]);
+  // Which of the two is seen first is the kernel's choice.
+  t.match(await ended, [/^(130|143)$/, null]);
   rmSync(lock);
   t.match(state.profiles()[SLOT], { accountId: people.alice.accountId }, 'not switched');
   t.match((await router(box, ['status', '--json'])).json.interrupted, { step: 'begun' });

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { freePort } from '../kit/backend.js';
 import { type Issuer, startIssuer } from '../kit/issuer.js';
-import { openclaw } from '../kit/openclaw.js';
+import { type Gateway, openclaw } from '../kit/openclaw.js';
 import { until } from '../kit/process.js';
 import type { Tester } from '../kit/real.js';
 import { type JsonDocument, leaksOf, router, sandbox } from '../kit/router.js';
@@ -11,8 +11,8 @@ import { codexAuthJson, type Login, type Person, people } from '../kit/tokens.js
 /** What a note says when a busy machine's gateway did not answer within codex-router's bounds. */
 const TOO_SLOW = /did not say in time|did not end within|GATEWAY_TIMEOUT/;
 
-/** A running gateway of this release with a login in its slot, and what a test does with it. */
-async function started(t: Tester, release: Release, occupant: (issuer: Issuer) => Login) {
+/** A state directory with a login in its slot, and what a test does with it and its gateway. */
+async function host(t: Tester, release: Release, occupant: (issuer: Issuer) => Login) {
   const issuer = await startIssuer(t);
   const box = sandbox(t);
   box.env.CODEX_ROUTER_KEY = 'file';
@@ -24,11 +24,14 @@ async function started(t: Tester, release: Release, occupant: (issuer: Issuer) =
     baseUrl: `${issuer.url}/backend-api`,
     port: await freePort(),
   });
-  const gateway = await claw.startGateway(state);
+  let gateway: Gateway | null = null;
   return {
     issuer,
     box,
     state,
+    start: async () => {
+      gateway = await claw.startGateway(state);
+    },
     import: async (login: Login): Promise<JsonDocument> => {
       const input = codexAuthJson(login);
       return (await router(box, ['import', '--from', '-', '--json'], { input })).json;
@@ -51,74 +54,83 @@ async function started(t: Tester, release: Release, occupant: (issuer: Issuer) =
     },
     /** The model calls of one turn. */
     turn: async () => {
-      await gateway.turn();
+      await gateway?.turn();
       return issuer.model.take();
     },
   };
 }
 
 t.test('2026.5.7: the turn after a proved use is on the new identity', async (t) => {
-  const host = await started(t, '2026.5.7', (issuer) => issuer.mint(people.alice));
-  if (!host) return;
-  const bob = host.issuer.mint(people.bob);
-  t.match(await host.import(bob), { ok: true, result: 'imported' });
-  t.match(await host.turn(), [{ email: people.alice.email, accountHeader: people.alice.accountId }]);
+  const claw = await host(t, '2026.5.7', (issuer) => issuer.mint(people.alice));
+  if (!claw) return;
+  const bob = claw.issuer.mint(people.bob);
+  t.match(await claw.import(bob), { ok: true, result: 'imported' });
+  await claw.start();
+  t.match(await claw.turn(), [{ email: people.alice.email, accountHeader: people.alice.accountId }]);
 
   const told = { effective: 'now', proved: true };
-  const there = await host.useUntilTold(people.bob);
+  const there = await claw.useUntilTold(people.bob);
   t.match(there.first, { result: 'switched', from: { accountId: people.alice.accountId } });
   t.match(there.last, told, 'to bob', there);
-  t.match(await host.turn(), [{ bearer: bob.access, accountHeader: people.bob.accountId }]);
+  t.match(await claw.turn(), [{ bearer: bob.access, accountHeader: people.bob.accountId }]);
 
-  const back = await host.useUntilTold(people.alice);
+  const back = await claw.useUntilTold(people.alice);
   t.match(back.first, { result: 'switched', from: { accountId: people.bob.accountId } });
   t.match(back.last, told, 'and back', back);
-  t.match(await host.turn(), [{ email: people.alice.email, accountHeader: people.alice.accountId }]);
+  t.match(await claw.turn(), [{ email: people.alice.email, accountHeader: people.alice.accountId }]);
 
-  t.match(host.state.sessions()['agent:main:main'], PIN);
-  t.strictSame(host.issuer.reuses(), []);
-  t.strictSame(leaksOf(host.box), []);
+  t.match(claw.state.sessions()['agent:main:main'], PIN);
+  t.strictSame(claw.issuer.reuses(), []);
+  t.strictSame(leaksOf(claw.box), []);
 });
 
 t.test('2026.5.7: a slot that OpenClaw refreshed is checked in with the rotated token', async (t) => {
-  // Less than five minutes left: OpenClaw refreshes at its next turn.
-  const soon = Date.now() + 60_000;
-  const host = await started(t, '2026.5.7', (issuer) => issuer.mint(people.alice));
-  if (!host) return;
-  const carol = host.issuer.mint(people.carol, { expiresAt: soon });
-  t.match(await host.import(carol), { ok: true });
-  t.match((await host.useUntilTold(people.carol)).first, { result: 'switched' });
-  t.match(await host.turn(), [{ email: people.carol.email }]);
-  const rotated = host.state.slot();
-  t.not(rotated?.refresh, carol.refresh, 'OpenClaw rotated the grant in its slot');
-  t.match(host.issuer.of('refresh'), [{ status: 200, who: `${people.carol.accountId}/user-carol` }]);
+  const claw = await host(t, '2026.5.7', (issuer) => issuer.mint(people.alice));
+  if (!claw) return;
+  // Less than five minutes left: OpenClaw refreshes at its next turn. No gateway runs yet that `use` could make do it.
+  const carol = claw.issuer.mint(people.carol, { expiresAt: Date.now() + 60_000 });
+  t.match(await claw.import(carol), { ok: true });
+  t.match((await claw.useUntilTold(people.carol)).first, { result: 'switched', effective: 'no-gateway' });
+  t.match(claw.state.slot(), { refresh: carol.refresh });
+  t.strictSame(claw.issuer.of('refresh'), []);
 
-  t.match((await host.useUntilTold(people.alice)).first, {
-    checkedIn: [{ accountId: people.carol.accountId, userId: 'user-carol', result: 'taken-home' }],
-  });
-  t.match((await host.useUntilTold(people.carol)).first, { result: 'switched' });
-  t.match(host.state.slot(), {
+  await claw.start();
+  t.match(await claw.turn(), [{ email: people.carol.email }]);
+  const rotated = claw.state.slot();
+  t.not(rotated?.refresh, carol.refresh, 'OpenClaw rotated the grant in its slot');
+  t.match(claw.issuer.of('refresh'), [{ status: 200, who: `${people.carol.accountId}/user-carol` }]);
+
+  const away = await claw.useUntilTold(people.alice);
+  const takenHome = { accountId: people.carol.accountId, userId: 'user-carol', result: 'taken-home' };
+  t.match(away.first, { result: 'switched', checkedIn: [takenHome] }, 'away', away);
+  const back = await claw.useUntilTold(people.carol);
+  t.match(back.first, { result: 'switched' }, 'and back', back);
+  t.match(claw.state.slot(), {
     refresh: rotated?.refresh,
     access: rotated?.access,
     expires: rotated?.expires,
   });
-  t.match(await host.turn(), [{ bearer: rotated?.access, accountHeader: people.carol.accountId }]);
-  t.equal(host.issuer.isLive(String(host.state.slot()?.refresh)), true);
-  t.match(await host.issuer.refresh(String(host.state.slot()?.refresh)), { ok: true });
-  t.strictSame(host.issuer.reuses(), []);
-  t.strictSame(leaksOf(host.box), []);
+  t.match(await claw.turn(), [{ bearer: rotated?.access, accountHeader: people.carol.accountId }]);
+  t.match(
+    await claw.issuer.refresh(String(claw.state.slot()?.refresh)),
+    { ok: true },
+    'the rotated token lives',
+  );
+  t.strictSame(claw.issuer.reuses(), []);
+  t.strictSame(leaksOf(claw.box), []);
 });
 
 t.test('2026.3.28: the turn after use is on the new identity, told by the installed openclaw', async (t) => {
-  const host = await started(t, '2026.3.28', (issuer) => issuer.mint(people.alice));
-  if (!host) return;
-  const bob = host.issuer.mint(people.bob);
-  t.match(await host.import(bob), { ok: true });
-  t.match(await host.turn(), [{ email: people.alice.email }]);
-  const there = await host.useUntilTold(people.bob);
+  const claw = await host(t, '2026.3.28', (issuer) => issuer.mint(people.alice));
+  if (!claw) return;
+  const bob = claw.issuer.mint(people.bob);
+  t.match(await claw.import(bob), { ok: true });
+  await claw.start();
+  t.match(await claw.turn(), [{ email: people.alice.email }]);
+  const there = await claw.useUntilTold(people.bob);
   t.match(there.first, { result: 'switched' });
   t.match(there.last, { effective: 'now', proved: false }, 'to bob', there);
-  t.match(await host.turn(), [{ bearer: bob.access, accountHeader: people.bob.accountId }]);
-  t.strictSame(host.issuer.reuses(), []);
-  t.strictSame(leaksOf(host.box), []);
+  t.match(await claw.turn(), [{ bearer: bob.access, accountHeader: people.bob.accountId }]);
+  t.strictSame(claw.issuer.reuses(), []);
+  t.strictSame(leaksOf(claw.box), []);
 });
