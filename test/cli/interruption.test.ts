@@ -5,6 +5,7 @@ import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { withRouterLock } from '../../src/os/lock.js';
+import { bare } from '../kit/process.js';
 import { PROJECT, router, sandbox } from '../kit/router.js';
 import { makeState, SLOT } from '../kit/state.js';
 import { codexAuthJson, loginOf, people } from '../kit/tokens.js';
@@ -18,10 +19,11 @@ async function ready(t: Test) {
     env,
   });
   const start = () => {
-    const child = spawn(process.execPath, [path.join(PROJECT, 'dist/codex-router.js'), 'use', 'bob'], {
+    const [file = '', ...args] = bare(
+      [process.execPath, path.join(PROJECT, 'dist/codex-router.js'), 'use', 'bob'],
       env,
-      stdio: 'ignore',
-    });
+    );
+    const child = spawn(file, args, { stdio: 'ignore' });
     t.teardown(() => child.kill('SIGKILL'));
     return { child, ended: once(child, 'exit') };
   };
@@ -38,8 +40,8 @@ async function until(what: () => boolean): Promise<void> {
  * two from its start (`SigCgt`, proc(5): bit 0 is signal 1).
  */
 function handlesSignals(pid: number | undefined): boolean {
-  // Between fork and exec it still looks like this process.
-  if (!readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('codex-router.js')) return false;
+  // Until env(1) has become it, it looks like something else.
+  if (!readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith(process.execPath)) return false;
   const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   return (Number.parseInt(caught?.slice(-1) ?? '0', 16) & 1) !== 0;
 }
