@@ -1,9 +1,10 @@
 /**
- * node test/run.mjs [unit|interop|<file.test.ts>...]
+ * node test/run.mjs [static|unit|package|interop|<file.test.ts>...]
  *
- * Runs the tests with tap, a line per test file as it ends, and ends with "N passed, N failed, N skipped": the checks of
- * all suites, counted from the TAP itself. On Linux as root everything runs in a network namespace that has loopback
- * only. A suite fails too when tap itself does, and when it ran nothing.
+ * Runs the checks of the sources and the tests with tap, a line per test file as it ends, and ends with "N passed, N
+ * failed, N skipped": the checks of all suites, counted from the TAP itself. On Linux as root the tests run in a network
+ * namespace that has loopback only; only the package suite, whose npm asks its registry, does not. A suite fails too when
+ * tap itself does, and when it ran nothing.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -22,12 +23,20 @@ const { Parser } = await import(pathToFileURL(createRequire(TAP).resolve('tap-pa
  */
 const SUITES = {
   unit: {
-    files: () => testFiles('test').filter((file) => !file.startsWith('test/interop/')),
+    files: () => testFiles('test').filter((file) => !/^test\/(interop|package)\//.test(file)),
     limit: 120,
     jobs: 2,
+    online: false,
   },
-  interop: { files: () => testFiles('test/interop'), limit: 900, jobs: 1 },
+  package: { files: () => testFiles('test/package'), limit: 300, jobs: 1, online: true },
+  interop: { files: () => testFiles('test/interop'), limit: 900, jobs: 1, online: false },
 };
+
+/** Checks of the sources themselves; each counts as one. */
+const STATIC = [
+  ['types', ['node_modules/typescript/bin/tsc', '--noEmit']],
+  ['lint and format', ['node_modules/@biomejs/biome/bin/biome', 'check', '.']],
+];
 
 const say = (line) => process.stdout.write(`${line}\n`);
 
@@ -42,17 +51,12 @@ function testFiles(folder) {
     .sort();
 }
 
-/** The same command in a namespace without a network, or null where that cannot be had. */
-function isolated(args) {
-  if (process.platform !== 'linux' || process.getuid() !== 0) return null;
-  if (process.env.CODEX_ROUTER_TESTS_ISOLATED) return null;
-  const inside = ['-n', '--', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'];
-  if (spawnSync('unshare', [...inside, 'true']).status !== 0) return null;
-  return spawn('unshare', [...inside, process.execPath, fileURLToPath(import.meta.url), ...args], {
-    stdio: 'inherit',
-    env: { ...process.env, CODEX_ROUTER_TESTS_ISOLATED: '1' },
-  });
-}
+/** What to put in front of a command so that it has no network but loopback; empty where that cannot be had. */
+const offline = (() => {
+  if (process.platform !== 'linux' || process.getuid() !== 0) return [];
+  const prefix = ['unshare', '-n', '--', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'];
+  return spawnSync(prefix[0], [...prefix.slice(1), 'true']).status === 0 ? prefix : [];
+})();
 
 /** Counts the checks of one parser and those below it; a test that fails without a failing check is one failure. */
 function count(parser, total, report, trail = []) {
@@ -116,13 +120,31 @@ function indent(text) {
   return text.replace(/^/gm, '      ').trimEnd();
 }
 
-async function runSuite(name, files, { limit, jobs }) {
+function runStatic() {
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  const start = Date.now();
+  say(`\nstatic: ${STATIC.length} checks`);
+  for (const [name, command] of STATIC) {
+    const { status, stdout, stderr } = spawnSync(process.execPath, command, {
+      cwd: PROJECT,
+      encoding: 'utf8',
+    });
+    say(`${status === 0 ? 'ok    ' : 'FAILED'} ${name}`);
+    if (status !== 0) say(indent(`${stdout}${stderr}`));
+    total[status === 0 ? 'passed' : 'failed'] += 1;
+  }
+  say(`static: ${total.passed} passed, ${total.failed} failed in ${seconds(start)}`);
+  return total;
+}
+
+async function runSuite(name, files, { limit, jobs, online }) {
   const total = { passed: 0, failed: 0, skipped: 0 };
   const start = Date.now();
   say(`\n${name}: ${files.length} files`);
   if (files.length === 0) return { ...total, failed: 1 };
   const args = ['--reporter=tap', '--disable-coverage', `--jobs=${jobs}`, `--timeout=${limit}`, ...files];
-  const tap = spawn(process.execPath, [TAP, ...args], { cwd: PROJECT, stdio: ['ignore', 'pipe', 'inherit'] });
+  const [program, ...line] = [...(online ? [] : offline), process.execPath, TAP, ...args];
+  const tap = spawn(program, line, { cwd: PROJECT, stdio: ['ignore', 'pipe', 'inherit'] });
   const parser = new Parser();
   count(parser, total, reporterFor(jobs));
   const parsed = new Promise((resolve) => parser.on('complete', resolve));
@@ -147,31 +169,27 @@ async function runSuite(name, files, { limit, jobs }) {
 }
 
 async function main(args) {
-  const child = isolated(args);
-  if (child) {
-    for (const name of ['SIGINT', 'SIGTERM']) process.on(name, () => child.kill(name));
-    return new Promise((resolve) => child.on('close', (code) => resolve(code ?? 1)));
-  }
   say(
-    process.env.CODEX_ROUTER_TESTS_ISOLATED
-      ? 'network: loopback only (unshare -n), nothing can leave this machine'
+    offline.length > 0
+      ? 'network: loopback only (unshare -n), nothing can leave this machine; npm alone reaches its registry'
       : 'network: not cut off (that takes Linux, root and unshare); the tests use loopback only',
   );
   const files = args.filter((arg) => arg.endsWith('.test.ts'));
   const names = args.filter((arg) => !arg.endsWith('.test.ts'));
-  const unknown = names.filter((name) => !Object.hasOwn(SUITES, name));
+  const known = ['static', ...Object.keys(SUITES)];
+  const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0) {
-    process.stderr.write(
-      `no such suite: ${unknown.join(', ')}; there are ${Object.keys(SUITES).join(', ')}\n`,
-    );
+    process.stderr.write(`no such suite: ${unknown.join(', ')}; there are ${known.join(', ')}\n`);
     return 2;
   }
-  const chosen = args.length === 0 ? Object.keys(SUITES) : names;
+  const chosen = args.length === 0 ? known : names;
   const total = { passed: 0, failed: 0, skipped: 0 };
   const add = (more) => {
     for (const key of Object.keys(total)) total[key] += more[key];
   };
-  for (const name of chosen) add(await runSuite(name, SUITES[name].files(), SUITES[name]));
+  for (const name of chosen) {
+    add(name === 'static' ? runStatic() : await runSuite(name, SUITES[name].files(), SUITES[name]));
+  }
   if (files.length > 0) add(await runSuite('files', files, SUITES.interop));
   say(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
   return total.failed > 0 ? 1 : 0;
