@@ -1,14 +1,14 @@
 // Bundles the command line into dist/ (why, and why in this shape: docs/decisions/0002-bundle.md):
 //   codex-router.js    the launcher: answers --version by itself, loads main.js for everything else
-//   main.js            all of codex-router, commander and zod; each module is evaluated when it is first imported
+//   main.js, use.js, rest.js   all of codex-router, commander and zod; each module is evaluated when it is first imported
 //   lib/*.js           packages that only some commands need
 //   keychain-child.js  the child process that loads the native keychain library
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { build } from 'esbuild';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { build, transform } from 'esbuild';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
-const LAZY = ['@clack/prompts', 'proper-lockfile', 'ws'];
+const LAZY = ['@clack/prompts', 'json5', 'proper-lockfile', 'ws'];
 const fileOf = (name) => `${name.replace(/[@/]/g, '-').replace(/^-/, '')}.js`;
 
 const common = {
@@ -40,6 +40,8 @@ const COSTLY = {
     'scrypt',
     'timingSafeEqual',
   ],
+  'node:os': ['homedir', 'tmpdir'],
+  'node:tty': ['isatty'],
 };
 const lazily = {
   name: 'lazily',
@@ -53,13 +55,103 @@ const lazily = {
     });
     bundle.onLoad({ filter: /.*/, namespace: 'lazily' }, ({ path }) => ({
       contents: COSTLY[path]
-        .map((name) => `exports.${name} = (...args) => require('${path}').${name}(...args);`)
+        .map((name) => `export const ${name} = (...args) => require('${path}').${name}(...args);`)
         .join('\n'),
     }));
   },
 };
 
+// Node reads all of a file's text before it runs any, which for all of codex-router takes a third of `list`: what `list`
+// and help evaluate is one file, what `use` adds another, everything else a third.
+const PACKS = {
+  'main.js': ['src/cli/main.ts', 'src/cli/program.ts', 'src/cli/commands/list.ts', 'src/openclaw/locate.ts'],
+  'use.js': [
+    'src/cli/commands/use.ts',
+    'src/codex/logins.ts',
+    'src/openclaw/reload.ts',
+    'src/os/lock.ts',
+    'src/repo/opened.ts',
+    'src/repo/opening.ts',
+    'src/repo/vault-file.ts',
+    'src/repo/vault.ts',
+  ],
+};
+const LAST_PACK = 'rest.js';
+
+/** Splits codex-router by what is imported when, as esbuild does for ES modules, and puts the pieces into the packs. */
+async function buildMain() {
+  const { metafile, outputFiles } = await build({
+    ...common,
+    entryPoints: { main: 'src/cli/main.ts' },
+    format: 'esm',
+    supported: {},
+    splitting: true,
+    write: false,
+    external: ['keytar'],
+    plugins: [lazily],
+  });
+  const outputs = Object.entries(metafile.outputs).map(([path, output]) => ({
+    name: `./${basename(path)}`,
+    ...output,
+  }));
+  const home = new Map();
+  const place = (name, pack) => {
+    const output = outputs.find((one) => one.name === name);
+    if (output === undefined || home.has(name)) return;
+    home.set(name, pack);
+    for (const { path, kind } of output.imports) {
+      if (kind === 'import-statement') place(`./${basename(path)}`, pack);
+    }
+  };
+  for (const [pack, entries] of Object.entries(PACKS)) {
+    for (const entry of entries) {
+      const output = outputs.find(({ entryPoint }) => entryPoint === entry);
+      if (output === undefined) throw new Error(`${entry} is not imported lazily`);
+      place(output.name, pack);
+    }
+  }
+  for (const { name } of outputs) place(name, LAST_PACK);
+  const pieces = await Promise.all(
+    outputFiles.map(async ({ path, text }) => {
+      const name = `./${basename(path)}`;
+      const { code } = await transform(text, {
+        platform: 'node',
+        target: common.target,
+        format: 'cjs',
+        supported: common.supported,
+        minify: true,
+      });
+      return {
+        name,
+        pack: home.get(name),
+        source: `${JSON.stringify(name)}(require,module,exports){${code}}`,
+      };
+    }),
+  );
+  for (const pack of [...Object.keys(PACKS), LAST_PACK]) {
+    const sources = pieces.filter((piece) => piece.pack === pack).map(({ source }) => source);
+    const start = pack === 'main.js' ? `${LOADER(home)}` : '';
+    writeFileSync(join('dist', pack), `"use strict";module.exports={${sources.join(',\n')}};${start}\n`);
+  }
+  return { metafile };
+}
+
+/** A `require` that knows the pieces: each is evaluated once, when first asked for, from whichever pack it lies in. */
+const LOADER = (home) => `
+// Each schema parses once or twice in a run: compiling it to a function first costs more than it saves.
+globalThis.__zod_globalConfig={jitless:true};
+const home=${JSON.stringify(Object.fromEntries([...home].filter(([, pack]) => pack !== 'main.js')))},made={},pieces=module.exports;
+const load=(name)=>{
+if(made[name])return made[name].exports;
+if(home[name]&&!pieces[name])Object.assign(pieces,require("./"+home[name]));
+if(!pieces[name])return require(name);
+const module=made[name]={exports:{}};
+pieces[name](load,module,module.exports);
+return module.exports};
+module.exports=load("./main.js");`;
+
 rmSync('dist', { recursive: true, force: true });
+mkdirSync('dist');
 const built = await Promise.all([
   build({
     ...common,
@@ -72,19 +164,19 @@ const built = await Promise.all([
       },
     ],
   }),
+  buildMain(),
   build({
     ...common,
-    entryPoints: { main: 'src/cli/main.ts', 'keychain-child': 'src/repo/keychain-child.ts' },
+    entryPoints: { 'keychain-child': 'src/repo/keychain-child.ts' },
     external: ['keytar'],
-    // Each schema parses once or twice in a run: compiling it to a function first costs more than it saves.
-    banner: { js: 'globalThis.__zod_globalConfig = { jitless: true };' },
-    plugins: [lazily],
   }),
   ...LAZY.map((name) =>
     build({
       ...common,
       entryPoints: [{ in: name, out: fileOf(name).replace(/\.js$/, '') }],
       outdir: join('dist', 'lib'),
+      // proper-lockfile asks it for mkdir, stat, utimes and rmdir; its retries past too many open files need all of node:fs loaded.
+      alias: { 'graceful-fs': 'node:fs' },
       external: ['bufferutil', 'utf-8-validate'],
     }),
   ),

@@ -4,7 +4,9 @@
  * Null and nothing-left become `-`.
  */
 export function showText(value: string | null | undefined, columns = 60): string {
-  const plain = (value ?? '')
+  const text = value ?? '';
+  if (PRINTABLE.test(text)) return cut(text.replace(/ {2,}/g, ' ').trim() || '-', columns);
+  const plain = text
     .replace(ESCAPE_SEQUENCE, '')
     .replace(/[\s\p{Zl}\p{Zp}]+/gu, ' ')
     .replace(/\p{C}/gu, '')
@@ -15,6 +17,7 @@ export function showText(value: string | null | undefined, columns = 60): string
 
 /** How many terminal columns a cleaned string takes; East Asian wide characters and emoji take two. */
 export function columnsOf(text: string): number {
+  if (PRINTABLE.test(text)) return text.length;
   let columns = 0;
   for (const character of text) columns += WIDE.test(character) ? 2 : /\p{M}/u.test(character) ? 0 : 1;
   return columns;
@@ -31,6 +34,9 @@ function cut(text: string, columns: number): string {
   }
   return `${kept}…`;
 }
+
+/** What needs none of the looks at Unicode below, whose tables take milliseconds to build. */
+const PRINTABLE = /^[ -~]*$/;
 
 // CSI and OSC/DCS/APC strings first, with their payload: dropping only the ESC would leave the payload readable.
 const ESCAPE_SEQUENCE =

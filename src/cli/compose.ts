@@ -72,6 +72,7 @@ async function findHost(
     platform: cli.platform,
     uid,
     now: cli.now,
+    signal: cli.interruption.signal,
     options: {
       ...(stateDir !== undefined && { stateDir }),
       ...(profile !== undefined && { profile }),
@@ -103,13 +104,17 @@ function repoDepsOf(
     execPath: process.execPath,
     env,
     platform,
-    isTerminal: terminal.canAsk,
+    get isTerminal() {
+      return terminal.canAsk;
+    },
   });
   return {
     folders,
     env,
     keychain,
-    isTerminal: terminal.canAsk,
+    get isTerminal() {
+      return terminal.canAsk;
+    },
     askSecret: (question) => terminal.askSecret(question),
     say: (line) => cli.say(line),
     keyFile: keyFile === undefined ? null : resolve(keyFile),

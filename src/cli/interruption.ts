@@ -6,17 +6,24 @@ export interface Interruption {
   critical<T>(work: () => Promise<T>): Promise<T>;
 }
 
-/** Installs handlers for SIGINT, SIGTERM and SIGHUP; the exit status is 128 plus the signal's number, as shells expect. */
-export function watchInterruptions(proc: NodeJS.Process): Interruption {
+/**
+ * Installs handlers for SIGINT, SIGTERM and SIGHUP; the exit status is 128 plus the signal's number, as shells expect.
+ * @param say tells the person, or the program, before the process ends; `finished` when something begun was completed first.
+ */
+export function watchInterruptions(proc: NodeJS.Process, say: (finished: boolean) => void): Interruption {
   const controller = new AbortController();
   let depth = 0;
   let status: number | null = null;
+  const end = (code: number, finished: boolean): never => {
+    say(finished);
+    // `exit` listeners still run: they remove lock files and end child processes.
+    return proc.exit(code);
+  };
   const receive = (number: number) => () => {
     const second = status !== null;
     status = 128 + number;
     controller.abort();
-    // `exit` listeners still run: they remove lock files and end child processes.
-    if (depth === 0 || second) proc.exit(status);
+    if (depth === 0 || second) end(status, false);
   };
   proc.on('SIGINT', receive(2));
   proc.on('SIGTERM', receive(15));
@@ -24,12 +31,17 @@ export function watchInterruptions(proc: NodeJS.Process): Interruption {
   return {
     signal: controller.signal,
     async critical(work) {
+      // A signal that came while files were read is heard before anything is begun.
+      await new Promise((heard) => setImmediate(heard));
       depth += 1;
+      let finished = false;
       try {
-        return await work();
+        const result = await work();
+        finished = true;
+        return result;
       } finally {
         depth -= 1;
-        if (depth === 0 && status !== null) proc.exit(status);
+        if (depth === 0 && status !== null) end(status, finished);
       }
     },
   };

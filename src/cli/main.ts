@@ -1,5 +1,5 @@
-import { EXIT } from '../errors.js';
-import { cliOf } from './cli.js';
+import { EXIT, RouterError } from '../errors.js';
+import { type Cli, cliOf } from './cli.js';
 import { watchInterruptions } from './interruption.js';
 import { reportError } from './report.js';
 import { processTerminal } from './terminal.js';
@@ -14,9 +14,11 @@ export async function main(
   proc: NodeJS.Process = process,
 ): Promise<number> {
   const json = argv.includes('--json');
-  const interruption = watchInterruptions(proc);
+  const interruption = watchInterruptions(proc, (finished) => {
+    reportError(cli, interrupted(finished));
+  });
   const terminal = processTerminal(proc, proc.env, interruption.signal);
-  const cli = cliOf(proc.env, proc.platform, json, terminal, interruption);
+  const cli: Cli = cliOf(proc.env, proc.platform, json, terminal, interruption);
   try {
     const { programOf } = await import('./program.js');
     await programOf(cli, version).parseAsync(argv.length === 0 ? ['--help'] : argv, { from: 'user' });
@@ -24,4 +26,12 @@ export async function main(
   } catch (error) {
     return reportError(cli, error);
   }
+}
+
+function interrupted(finished: boolean): RouterError {
+  return finished
+    ? new RouterError('INTERRUPTED', 'stopped, after finishing what was begun', {
+        hint: 'codex-router status',
+      })
+    : new RouterError('INTERRUPTED', 'stopped', { hint: 'codex-router status shows how things are' });
 }

@@ -1,5 +1,6 @@
+import { fstatSync, statSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
-import { RouterError } from '../errors.js';
+import { EXIT_OF, RouterError } from '../errors.js';
 import type { Env } from '../os/folders.js';
 
 export interface Choice<T extends string> {
@@ -30,19 +31,25 @@ export interface Terminal {
 
 /** The process's own terminal. @throws INTERRUPTED from a question that was answered with Ctrl-C. */
 export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSignal): Terminal {
-  // The streams are made when first used: making one costs milliseconds, and most commands never read stdin.
-  const [asksOn, printsOn, talksOn] = [isatty(0), isatty(1), isatty(2)];
+  // Node's streams and terminals are made when first needed: each costs milliseconds, and most commands need none.
+  const isTerminal = (fd: number) =>
+    proc.platform === 'win32' ? isatty(fd) : mayBeTerminal(fd) && isatty(fd);
+  const [out, talk] = [output(proc, 'stdout'), output(proc, 'stderr')];
   const dumb = env.TERM === 'dumb';
   const prompt = () => ({ input: proc.stdin, output: proc.stderr, signal });
-  const say = (line: string): void => void proc.stderr.write(`${line}\n`);
+  const say = (line: string): void => talk(`${line}\n`);
   return {
-    canAsk: asksOn && talksOn,
-    stdinIsTerminal: asksOn,
-    colour: printsOn && !env.NO_COLOR && !dumb,
-    say,
-    write: (text) => {
-      proc.stdout.on('error', ignoreClosedPipe).write(text);
+    get canAsk() {
+      return isTerminal(0) && isTerminal(2);
     },
+    get stdinIsTerminal() {
+      return isTerminal(0);
+    },
+    get colour() {
+      return !env.NO_COLOR && !dumb && isTerminal(1);
+    },
+    say,
+    write: out,
     async ask(question, choices) {
       if (dumb) return askPlainly(question, choices, (line) => readLine(proc, line, signal), say);
       const { select } = await import('@clack/prompts');
@@ -66,9 +73,50 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
   };
 }
 
-/** `codex-router list | head -1`: a reader that has seen enough is no error of ours. */
-function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
+/** Whether it is worth asking node:tty: pipes, files and /dev/null are told by a look. */
+function mayBeTerminal(fd: number): boolean {
+  try {
+    const found = fstatSync(fd);
+    return found.isCharacterDevice() && found.rdev !== statSync('/dev/null').rdev;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Writes to stdout or stderr at once. The process's own stream takes over where that cannot be done: on Windows, whose
+ * consoles take no UTF-8, and for a full pipe that somebody made non-blocking.
+ */
+function output(proc: NodeJS.Process, name: 'stdout' | 'stderr'): (text: string) => void {
+  const fd = name === 'stdout' ? 1 : 2;
+  let direct = proc.platform !== 'win32';
+  let stream: NodeJS.WriteStream | null = null;
+  return (text) => {
+    let rest: Uint8Array = Buffer.from(text);
+    try {
+      while (direct && rest.length > 0) rest = rest.subarray(writeSync(fd, rest));
+    } catch {
+      // The stream meets the same trouble again and knows what to do with it.
+      direct = false;
+    }
+    if (rest.length === 0) return;
+    stream ??= proc[name].on('error', (error) => endUnwritten(proc, error));
+    stream.write(rest);
+  };
+}
+
+/** `codex-router list | head -1`: a reader that has seen enough is no error of ours; a full disk is one of its own. */
+function endUnwritten(proc: NodeJS.Process, error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') return;
+  try {
+    writeSync(
+      2,
+      `codex-router: the command was carried out, but its answer could not be written: ${error.code} (IO)\n`,
+    );
+  } catch {
+    // Nobody is left to be told.
+  }
+  proc.exit(EXIT_OF.IO);
 }
 
 /** A question for a terminal that cannot move its cursor: numbered lines, one line as the answer. */
@@ -116,7 +164,10 @@ async function readAll(stdin: NodeJS.ReadStream, limit: number, patience: number
       clearTimeout(timer);
       const bytes = Buffer.from(chunk);
       size += bytes.length;
-      if (size > limit) throw new RouterError('USAGE', 'standard input is too long to be a login');
+      if (size > limit)
+        throw new RouterError('USAGE', 'standard input is too long to be a login', {
+          hint: 'codex-router import --from - < auth.json',
+        });
       chunks.push(bytes);
     }
   } catch (error) {
@@ -134,5 +185,7 @@ function answered<T>(answer: T | undefined): T {
 }
 
 function interrupted(): RouterError {
-  return new RouterError('INTERRUPTED', 'the question was left unanswered, so nothing was changed');
+  return new RouterError('INTERRUPTED', 'the question was left unanswered, so nothing was changed', {
+    hint: 'run the command again',
+  });
 }

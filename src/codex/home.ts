@@ -1,8 +1,8 @@
-import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
 import { ioError } from '../os/atomic.js';
+import { stat } from '../os/files.js';
 import { type Env, homeFolder } from '../os/folders.js';
 import { otherCredentials, parseAuthJson } from './auth-json.js';
 import { linkTarget, readLiveFile, readLoginFile } from './login-file.js';

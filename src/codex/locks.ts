@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RouterError } from '../errors.js';
 import { ioError } from '../os/atomic.js';
+import { open } from '../os/files.js';
 import type { Env } from '../os/folders.js';
 
 /**

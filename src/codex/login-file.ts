@@ -1,8 +1,7 @@
-import { constants, type FileHandle, open, readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from '../os/atomic.js';
+import { constants, type FileHandle, open, readlink, realpath } from '../os/files.js';
 import { looksTorn } from './auth-json.js';
 
 /** A login is 4 to 8 KB; what is larger than this is something else. */
@@ -60,7 +59,7 @@ export async function readLiveFile(path: string): Promise<string | null> {
   for (let attempt = 0; ; attempt += 1) {
     const text = await readLoginFile(path);
     if (text === null || !looksTorn(text) || attempt === TORN_RETRIES) return text;
-    await delay(TORN_PAUSE_MS);
+    await new Promise((wake) => setTimeout(wake, TORN_PAUSE_MS));
   }
 }
 

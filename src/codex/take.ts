@@ -1,9 +1,9 @@
-import { link, lstat, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import type { Holding } from '../holding.js';
 import { sameIdentity } from '../identity.js';
 import { ioError, syncFolder } from '../os/atomic.js';
+import { link, lstat, rename, stat, unlink } from '../os/files.js';
 import { otherCredentials, parseAuthJson } from './auth-json.js';
 import { type CodexHome, type CodexLogin, TAKING } from './home.js';
 import { type Flock, withCodexLocks } from './locks.js';

@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import * as z from 'zod/mini';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from '../os/atomic.js';
+import { readFile } from '../os/files.js';
 import type { Env } from '../os/folders.js';
 import { absolutePath } from './places.js';
 import type { Release, ReleaseTraits } from './release.js';
@@ -60,11 +59,6 @@ function codexAuthPath(env: Env, home: string): string {
   return join(folder, 'auth.json');
 }
 
-const Filled = z.string().check(z.minLength(1));
-const CodexLogin = z.looseObject({
-  tokens: z.looseObject({ access_token: Filled, refresh_token: Filled }),
-});
-
 /** By OpenClaw's own test (3.28: `readCodexCliCredentials`): both tokens there. Text it cannot parse it ignores. */
 async function holdsLogin(path: string): Promise<boolean> {
   let text: string;
@@ -75,10 +69,18 @@ async function holdsLogin(path: string): Promise<boolean> {
     throw ioError(error, path, 'read');
   }
   try {
-    return CodexLogin.safeParse(JSON.parse(text)).success;
+    const file: unknown = JSON.parse(text);
+    const tokens = typeof file === 'object' && file !== null && 'tokens' in file ? file.tokens : null;
+    if (typeof tokens !== 'object' || tokens === null) return false;
+    const both = 'access_token' in tokens && 'refresh_token' in tokens;
+    return both && isFilled(tokens.access_token) && isFilled(tokens.refresh_token);
   } catch {
     return false;
   }
+}
+
+function isFilled(value: unknown): boolean {
+  return typeof value === 'string' && value !== '';
 }
 
 function untrusted(message: string, hint: string): RouterError {

@@ -1,6 +1,6 @@
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RouterError } from '../errors.js';
+import { stat } from '../os/files.js';
 import type { Secret } from '../secret.js';
 import type { HostNote, SlotGroup } from '../slot/host.js';
 import type { Occupant, Slot } from '../slot/slot.js';

@@ -1,6 +1,5 @@
-import * as z from 'zod/mini';
 import { RouterError } from '../errors.js';
-import type { JsonObject } from '../json.js';
+import type { Json, JsonObject } from '../json.js';
 import type { Env } from '../os/folders.js';
 import { readConfigFile } from './includes.js';
 import { absolutePath } from './places.js';
@@ -25,16 +24,6 @@ export interface HostConfig {
   };
 }
 
-const Text = z.nullish(z.string());
-const Agent = z.looseObject({ id: Text, default: z.nullish(z.boolean()), agentDir: Text });
-const Profile = z.looseObject({ mode: Text, email: Text });
-const Shape = z.looseObject({
-  meta: z.nullish(z.looseObject({ lastTouchedVersion: Text })),
-  agents: z.nullish(z.looseObject({ list: z.nullish(z.array(z.nullable(Agent))) })),
-  session: z.nullish(z.looseObject({ store: Text })),
-  auth: z.nullish(z.looseObject({ profiles: z.nullish(z.record(z.string(), Profile)) })),
-});
-
 /**
  * An absent file reads as an empty configuration.
  * @throws HOST_UNREADABLE when it cannot be parsed, or a part that decides where the slot is has the wrong type.
@@ -43,39 +32,44 @@ export async function readConfig(path: string): Promise<HostConfig> {
   return parseConfig(path, (await readConfigFile(path)) ?? {});
 }
 
+/** By hand, like all that `list` reads: loading zod would be a third of its time (docs/decisions/0006). */
 function parseConfig(path: string, value: JsonObject): HostConfig {
-  const parsed = Shape.safeParse(value);
-  if (!parsed.success) {
-    const where = parsed.error.issues[0]?.path.join('.') ?? '';
-    throw new RouterError('HOST_UNREADABLE', `cannot understand ${path}: ${where} has the wrong type`, {
+  const wrong = (where: string) =>
+    new RouterError('HOST_UNREADABLE', `cannot understand ${path}: ${where} has the wrong type`, {
       hint: 'openclaw config validate says what is wrong',
-      cause: parsed.error,
     });
-  }
-  const { meta, agents, session, auth } = parsed.data;
-  return {
-    path,
-    value,
-    agents: (agents?.list ?? []).flatMap((agent) =>
-      agent === null
-        ? []
-        : [
-            {
-              id: agentId(agent.id ?? ''),
-              isDefault: agent.default === true,
-              agentDir: blank(agent.agentDir),
-            },
-          ],
-    ),
-    sessionStore: blank(session?.store),
-    lastTouched: blank(meta?.lastTouchedVersion),
-    profiles: Object.fromEntries(
-      Object.entries(auth?.profiles ?? {}).map(([id, profile]) => [
-        id,
-        { mode: blank(profile.mode), email: blank(profile.email) },
-      ]),
-    ),
+  const objectAt = (found: Json | undefined, where: string): JsonObject => {
+    if (found === undefined || found === null) return {};
+    if (isObject(found)) return found;
+    throw wrong(where);
   };
+  const textAt = (found: Json | undefined, where: string): string | null => {
+    if (found === undefined || found === null) return null;
+    if (typeof found !== 'string') throw wrong(where);
+    return found.trim() === '' ? null : found.trim();
+  };
+  const agentAt = (found: Json, where: string): HostConfig['agents'] => {
+    if (found === null) return [];
+    const agent = objectAt(found, where);
+    const id = agentId(textAt(agent.id, `${where}.id`) ?? '');
+    const isDefault = agent.default ?? false;
+    if (typeof isDefault !== 'boolean') throw wrong(`${where}.default`);
+    return [{ id, isDefault, agentDir: textAt(agent.agentDir, `${where}.agentDir`) }];
+  };
+  const meta = objectAt(value.meta, 'meta');
+  const lastTouched = textAt(meta.lastTouchedVersion, 'meta.lastTouchedVersion');
+  const list = objectAt(value.agents, 'agents').list ?? [];
+  if (!Array.isArray(list)) throw wrong('agents.list');
+  const agents = list.flatMap((agent: Json, place) => agentAt(agent, `agents.list.${place}`));
+  const sessionStore = textAt(objectAt(value.session, 'session').store, 'session.store');
+  const configured = objectAt(objectAt(value.auth, 'auth').profiles, 'auth.profiles');
+  const profiles = Object.entries(configured).map(([id, found]) => {
+    const where = `auth.profiles.${id}`;
+    if (!isObject(found)) throw wrong(where);
+    const mode = textAt(found.mode, `${where}.mode`);
+    return [id, { mode, email: textAt(found.email, `${where}.email`) }] as const;
+  });
+  return { path, value, agents, sessionStore, lastTouched, profiles: Object.fromEntries(profiles) };
 }
 
 /** OpenClaw's `normalizeAgentId` (5.7): lower case, anything but letters, digits, `-` and `_` becomes `-`. */
@@ -116,7 +110,6 @@ export function configuredPath(text: string, what: string, env: Env, home: strin
   }
 }
 
-function blank(text: string | null | undefined): string | null {
-  const trimmed = text?.trim();
-  return trimmed === undefined || trimmed === '' ? null : trimmed;
+function isObject(value: Json): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import * as z from 'zod/mini';
+import { readFile } from '../os/files.js';
 import type { Env } from '../os/folders.js';
 import { Secret } from '../secret.js';
 

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { systemErrorCode } from '../errors.js';
+import { readFile } from '../os/files.js';
 
 const lockSchema = z.looseObject({
   pid: z.int().check(z.positive()),

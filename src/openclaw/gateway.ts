@@ -1,4 +1,4 @@
-import { realpath } from 'node:fs/promises';
+import { realpath } from '../os/files.js';
 import type { Env } from '../os/folders.js';
 import type { Effective, HostNote, ReloadOutcome } from '../slot/host.js';
 import { reloadByCommand, reloadCommandLine } from './gateway-command.js';

@@ -1,8 +1,8 @@
-import { readFile, realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import type { Json, JsonObject } from '../json.js';
 import { ioError } from '../os/atomic.js';
+import { readFile, realpath } from '../os/files.js';
 
 /** OpenClaw's own bound on nested `$include`. */
 const DEPTH = 10;

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import type { JsonObject } from '../json.js';
 import { ioError, writeAtomic } from '../os/atomic.js';
+import { stat } from '../os/files.js';
 import type { Occupant, Revision, Slot, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js';
 import { type LockPatience, refreshLock, storeLock, withHostLocks } from './locks.js';
 import {
@@ -96,7 +96,10 @@ function readingOf(place: JsonSlotPlace, loaded: Loaded): SlotReading {
   const own = entries.find(([id]) => id === profileId);
   const at = (id: string): EntryPlace => ({ path: place.profilesPath, id, provider: place.provider });
   return {
-    revision: revisionOf(place, loaded),
+    // Hashed when it is asked for: who only looks needs none, and loading node:crypto would be most of a look.
+    get revision() {
+      return revisionOf(place, loaded);
+    },
     occupant:
       own === undefined ? nobody(loaded) : parseEntry(at(profileId), own[1], statsOf(layers, profileId)),
     neighbours: entries

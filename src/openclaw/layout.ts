@@ -1,8 +1,8 @@
 import { createReadStream, type Dirent } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from '../os/atomic.js';
+import { readdir, stat } from '../os/files.js';
 import { compareVersions, LAST_JSON_RELEASE, type Release } from './release.js';
 
 /** `json`: auth-profiles.json holds everything. `json+state`: order, lastGood and statistics lie in auth-state.json. */

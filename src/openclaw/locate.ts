@@ -1,8 +1,8 @@
 import { realpathSync } from 'node:fs';
-import { realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from '../os/atomic.js';
+import { realpath, stat } from '../os/files.js';
 import type { Env } from '../os/folders.js';
 import type { Host, HostNote, ReloadOutcome } from '../slot/host.js';
 import type { Slot } from '../slot/slot.js';
@@ -37,6 +37,8 @@ export interface LocateDeps {
   readonly now?: () => number;
   readonly torn?: Patience;
   readonly lock?: LockPatience;
+  /** Ends a wait for OpenClaw's locks; nothing is written then. */
+  readonly signal?: AbortSignal;
   /** Without it a switch is said to take effect after a reload. */
   readonly reload?: (target: ReloadTarget, slot: Slot, expiresAt: number | null) => Promise<ReloadOutcome>;
 }
@@ -78,6 +80,7 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
   const traits = traitsOf(release, hasStateFile);
   const layout: JsonLayout = traits.stateFile ? 'json+state' : 'json';
 
+  const patience = { ...(deps.lock ?? LOCK), ...(deps.signal && { signal: deps.signal }) };
   const slotIn = (agent: string, dir: string): Slot =>
     jsonSlot({
       address: { id: `${stateDir}#${agent}#${profileId}`, layout, agent, profileId },
@@ -88,7 +91,7 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
       traits,
       uid,
       torn: deps.torn ?? PATIENCE,
-      lock: deps.lock ?? LOCK,
+      lock: patience,
       now: deps.now ?? Date.now,
     });
   // Only OPENCLAW_AGENT_DIR or a configured agentDir part main's own store from the shared one.
@@ -126,7 +129,7 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
         path: sessionsPath(stateDir, config, places, env, agentId(agent)),
         uid,
         torn: deps.torn ?? PATIENCE,
-        lock: deps.lock ?? LOCK,
+        lock: patience,
       }),
     admit: async (expiresAt, now) => {
       const facts = { release, traits, isDefaultSlot: profileId === JSON_SLOT, env, home: places.home };

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, readFileSync, unlinkSync } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, readFile, realpath, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from '../os/atomic.js';
+import { type FileHandle, lstat, mkdir, open, readFile, realpath, unlink } from '../os/files.js';
 
 /** A file of the host to be held: `<path>.lock` is created beside it. */
 export interface HostLock {
@@ -57,8 +57,8 @@ export async function withHostLocks<T>(
   };
   process.once('exit', releaseAtExit);
   try {
-    const deadline = performance.now() + patience.waitMs;
-    for (const lock of locks) held.push(await acquire(lock, deadline, patience.signal));
+    const waiting: Waiting = { ...patience, deadline: null };
+    for (const lock of locks) held.push(await acquire(lock, waiting));
     return await work();
   } finally {
     for (const lock of held.reverse()) await release(lock);
@@ -72,10 +72,15 @@ interface HeldLock {
   readonly inode: number;
 }
 
-async function acquire(lock: HostLock, deadline: number, signal: AbortSignal | undefined): Promise<HeldLock> {
+interface Waiting extends LockPatience {
+  /** Of the process's clock; null until there is something to wait for. */
+  deadline: number | null;
+}
+
+async function acquire(lock: HostLock, waiting: Waiting): Promise<HeldLock> {
   const path = await lockPath(lock.path);
   for (let attempt = 1; ; attempt += 1) {
-    signal?.throwIfAborted();
+    waiting.signal?.throwIfAborted();
     const created = await create(path);
     if (created !== null) return created;
     const holder = await inspect(path, lock.staleMs);
@@ -84,7 +89,8 @@ async function acquire(lock: HostLock, deadline: number, signal: AbortSignal | u
       await takeAway(path, holder.text);
       continue;
     }
-    if (performance.now() >= deadline) throw busy(path, holder.kind === 'held' ? holder.pid : null);
+    waiting.deadline ??= performance.now() + waiting.waitMs;
+    if (performance.now() >= waiting.deadline) throw busy(path, holder.kind === 'held' ? holder.pid : null);
     await new Promise((wake) => setTimeout(wake, Math.min(25 * attempt, 250)));
   }
 }

@@ -1,4 +1,3 @@
-import * as z from 'zod/mini';
 import { identityOf, readClaims } from '../claims.js';
 import { RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
@@ -18,21 +17,14 @@ export interface ProfileStore {
 /** The version OpenClaw writes through 2026.5.28, in auth-profiles.json and in auth-state.json. */
 const VERSION = 1;
 
-const Groups = z.looseObject({
-  version: z.optional(z.number()),
-  order: z.nullish(z.record(z.string(), z.array(z.string()))),
-  lastGood: z.nullish(z.record(z.string(), z.string())),
-  usageStats: z.nullish(z.record(z.string(), z.unknown())),
-});
-const StoreShape = z.extend(Groups, { profiles: z.record(z.string(), z.unknown()) });
-
 /**
  * @throws SLOT_UNREADABLE naming the file and the part of the wrong type.
  * @throws HOST_UNSUPPORTED for a newer format, or a store whose Codex logins are `openai:*` (2026.6.1 and later).
  */
 export function parseStore(path: string, value: JsonObject): ProfileStore {
-  checkShape(StoreShape, path, value);
-  const profiles = value.profiles as JsonObject;
+  checkGroups(path, value);
+  const profiles = value.profiles;
+  if (!isObject(profiles)) throw unreadableStore(path, value, 'profiles');
   const renamed = Object.entries(profiles).find(
     ([, entry]) => isObject(entry) && entry.type === 'oauth' && entry.provider === 'openai',
   );
@@ -48,39 +40,42 @@ export function parseStore(path: string, value: JsonObject): ProfileStore {
 
 /** auth-state.json: order, lastGood and usageStats. @throws as `parseStore`. */
 export function parseState(path: string, value: JsonObject): JsonObject {
-  checkShape(Groups, path, value);
+  checkGroups(path, value);
   return value;
 }
 
-function checkShape(shape: typeof Groups | typeof StoreShape, path: string, value: JsonObject): void {
-  if (typeof value.version === 'number' && value.version > VERSION) {
-    throw new RouterError(
-      'HOST_UNSUPPORTED',
-      `${path} is of format ${value.version}, newer than any known here`,
-      {
-        hint: 'update codex-router; nothing was changed',
-      },
-    );
+/** By hand, like all that `list` reads: loading zod would be a third of its time (docs/decisions/0006). */
+function checkGroups(path: string, value: JsonObject): void {
+  const { version } = value;
+  if (typeof version === 'number' && version > VERSION) {
+    throw new RouterError('HOST_UNSUPPORTED', `${path} is of format ${version}, newer than any known here`, {
+      hint: 'update codex-router; nothing was changed',
+    });
   }
-  const parsed = shape.safeParse(value);
-  if (parsed.success) return;
-  const where = parsed.error.issues[0]?.path.slice(0, 2).join('.') ?? '';
-  const why = Object.hasOwn(value, where.split('.')[0] ?? '') ? 'has the wrong type' : 'is missing';
-  throw new RouterError('SLOT_UNREADABLE', `cannot understand ${path}: ${where} ${why}`, {
-    hint: 'look at the file or restore it; nothing was changed, and it is never taken for an empty one',
-    cause: parsed.error,
-  });
+  const misfit =
+    version !== undefined && typeof version !== 'number'
+      ? 'version'
+      : (misfitIn(value, 'order', (ids) => Array.isArray(ids) && ids.every(isText)) ??
+        misfitIn(value, 'lastGood', isText) ??
+        misfitIn(value, 'usageStats', () => true));
+  if (misfit !== null) throw unreadableStore(path, value, misfit);
 }
 
-const Login = z.looseObject({
-  access: z.string().check(z.minLength(1)),
-  refresh: z.string().check(z.minLength(1)),
-  expires: z.nullish(z.number()),
-  email: z.nullish(z.string()),
-  accountId: z.nullish(z.string()),
-  chatgptPlanType: z.nullish(z.string()),
-  idToken: z.nullish(z.string()),
-});
+/** The group, or its entry, that is not as it must be; a group may be absent or null. */
+function misfitIn(value: JsonObject, group: string, fits: (entry: Json) => boolean): string | null {
+  const entries = value[group] ?? null;
+  if (entries === null) return null;
+  if (!isObject(entries)) return group;
+  const bad = Object.entries(entries).find(([, entry]) => !fits(entry));
+  return bad === undefined ? null : `${group}.${bad[0]}`;
+}
+
+function unreadableStore(path: string, value: JsonObject, where: string): RouterError {
+  const why = Object.hasOwn(value, where.split('.')[0] ?? '') ? 'has the wrong type' : 'is missing';
+  return new RouterError('SLOT_UNREADABLE', `cannot understand ${path}: ${where} ${why}`, {
+    hint: 'look at the file or restore it; nothing was changed, and it is never taken for an empty one',
+  });
+}
 
 /** What `encodeEntry` writes itself or what must not outlive the login it came with. */
 const INTERPRETED = new Set([
@@ -120,24 +115,21 @@ export function parseEntry(
   if (!isObject(entry)) throw unreadableEntry(place, 'it is not an object');
   const foreign = foreignKind(entry, place.provider);
   if (foreign !== null) return { kind: 'foreign', what: foreign };
-  const parsed = Login.safeParse(entry);
-  if (!parsed.success) {
-    throw unreadableEntry(place, `${parsed.error.issues[0]?.path.join('.') ?? 'a field'} has the wrong type`);
-  }
-  const { access, refresh, expires, email, accountId, chatgptPlanType, idToken } = parsed.data;
-  const accessToken = new Secret(access);
+  const accessToken = new Secret(tokenAt(place, entry, 'access'));
+  const refreshToken = new Secret(tokenAt(place, entry, 'refresh'));
+  const expires = entry.expires ?? null;
+  if (expires !== null && typeof expires !== 'number') throw wrongType(place, 'expires');
+  const email = textAt(place, entry, 'email');
+  const accountId = textAt(place, entry, 'accountId');
+  const plan = textAt(place, entry, 'chatgptPlanType');
+  const idToken = textAt(place, entry, 'idToken');
   const idSecret = idToken ? new Secret(idToken) : null;
   return {
     kind: 'login',
-    identity: identityOf(accessToken, {
-      accountId: accountId ?? null,
-      idToken: idSecret,
-      email: email ?? null,
-      plan: chatgptPlanType ?? null,
-    }),
+    identity: identityOf(accessToken, { accountId, idToken: idSecret, email, plan }),
     grant: {
       accessToken,
-      refreshToken: new Secret(refresh),
+      refreshToken,
       idToken: idSecret,
       expiresAt: expires ?? readClaims(accessToken)?.expiresAt ?? 0,
       lastRefresh: null,
@@ -146,6 +138,26 @@ export function parseEntry(
     hostFields: Object.fromEntries(Object.entries(entry).filter(([key]) => !INTERPRETED.has(key))),
     selection: isObject(stats) ? stats : null,
   };
+}
+
+function tokenAt(place: EntryPlace, entry: JsonObject, name: string): string {
+  const token = entry[name];
+  if (typeof token === 'string' && token !== '') return token;
+  throw wrongType(place, name);
+}
+
+function textAt(place: EntryPlace, entry: JsonObject, name: string): string | null {
+  const text = entry[name] ?? null;
+  if (text === null || isText(text)) return text;
+  throw wrongType(place, name);
+}
+
+function isText(value: Json): value is string {
+  return typeof value === 'string';
+}
+
+function wrongType(place: EntryPlace, name: string): RouterError {
+  return unreadableEntry(place, `${name} has the wrong type`);
 }
 
 /** Like `parseEntry`, but one that cannot be read is `foreign`: it must not stop a switch that does not touch it. */

@@ -1,5 +1,5 @@
-import { readFile, realpath, stat } from 'node:fs/promises';
 import { delimiter, dirname, isAbsolute, join } from 'node:path';
+import { readFile, realpath, stat } from '../os/files.js';
 import type { Env } from '../os/folders.js';
 
 /** An OpenClaw release and where it was read. */

@@ -1,7 +1,7 @@
-import { stat } from 'node:fs/promises';
 import { RouterError, systemErrorCode } from '../errors.js';
 import type { Json, JsonObject } from '../json.js';
 import { ioError, writeAtomic } from '../os/atomic.js';
+import { stat } from '../os/files.js';
 import type { PinOutcome, Pins, SessionEntry } from '../slot/pins.js';
 import { foreignOwner } from './json-slot.js';
 import { type LockPatience, sessionsLock, withHostLocks } from './locks.js';
@@ -19,18 +19,30 @@ export interface PinsPlace {
 
 /** sessions.json of one agent: every release whose logins are JSON. */
 export function jsonPins(place: PinsPlace): Pins {
+  const load = loader(place);
   return {
     agent: place.agent,
-    read: async () => {
-      const file = await load(place);
-      return file === null ? [] : parseSessions(place.path, file.value, place.agent);
-    },
-    set: async (keys, profileId) => await setPins(place, keys, profileId),
+    read: async () => (await load())?.entries ?? [],
+    set: async (keys, profileId) => await setPins(place, load, keys, profileId),
   };
 }
 
-async function load(place: PinsPlace): Promise<JsonFile | null> {
-  return await readJsonFile(place.path, 'HOST_UNREADABLE', place.torn);
+interface Sessions extends JsonFile {
+  readonly entries: readonly SessionEntry[];
+}
+
+type Load = () => Promise<Sessions | null>;
+
+/** Ten thousand sessions are 20 MB: they are parsed again only when the bytes have changed. */
+function loader(place: PinsPlace): Load {
+  let known: Sessions | null = null;
+  return async () => {
+    const file = await readJsonFile(place.path, 'HOST_UNREADABLE', place.torn, known);
+    if (file === null) return null;
+    if (file === known) return known;
+    known = { ...file, entries: parseSessions(place.path, file.value, place.agent) };
+    return known;
+  };
 }
 
 /**
@@ -77,13 +89,14 @@ const ATTEMPTS = 5;
 
 async function setPins(
   place: PinsPlace,
+  load: Load,
   keys: readonly string[],
   profileId: string | null,
 ): Promise<readonly PinOutcome[]> {
   for (let attempt = 1; ; attempt += 1) {
-    const file = await load(place);
+    const file = await load();
     if (file === null) return keys.map((key) => ({ key, was: null, is: null, result: 'gone' }));
-    const { store, outcomes } = plan(place, file.value, keys, profileId);
+    const { store, outcomes } = plan(file, keys, profileId);
     if (outcomes.every(({ result }) => result !== 'set')) return outcomes;
     if (attempt === 1) await refuseForeignOwner(place);
     // A big store takes long to parse and print: that is done outside the lock, the comparison inside it.
@@ -91,7 +104,7 @@ async function setPins(
     const written = await withHostLocks([sessionsLock(place.path)], place.lock, () =>
       write(place, file, text),
     );
-    if (written) return await proved(place, text, outcomes, profileId);
+    if (written) return await proved(place, load, text, outcomes, profileId);
     if (attempt === ATTEMPTS) {
       return outcomes.map((outcome) =>
         outcome.result === 'set' ? { ...outcome, is: outcome.was, result: 'pending' } : outcome,
@@ -123,14 +136,11 @@ interface PinPlan {
 }
 
 function plan(
-  place: PinsPlace,
-  store: JsonObject,
+  { value: store, entries }: Sessions,
   keys: readonly string[],
   profileId: string | null,
 ): PinPlan {
-  const byName = new Map(
-    parseSessions(place.path, store, place.agent).map((entry) => [canonical(entry.key), entry.key]),
-  );
+  const byName = new Map(entries.map((entry) => [canonical(entry.key), entry.key]));
   const changes = new Map<string, JsonObject>();
   const outcomes = keys.map((key): PinOutcome => {
     const name = Object.hasOwn(store, key) ? key : byName.get(canonical(key));
@@ -141,6 +151,7 @@ function plan(
     changes.set(name, pinned(entry, profileId));
     return { key, was, is: profileId, result: 'set' };
   });
+  if (changes.size === 0) return { store, outcomes };
   const next = Object.entries(store).map(([key, entry]) => [key, changes.get(key) ?? entry]);
   return { store: Object.fromEntries(next), outcomes };
 }
@@ -174,21 +185,15 @@ const PIN = 'authProfileOverride';
 /** What the file says now. From 5.2 the host ignores the lock and can write its own copy over ours. */
 async function proved(
   place: PinsPlace,
+  load: Load,
   written: string,
   outcomes: readonly PinOutcome[],
   profileId: string | null,
 ): Promise<readonly PinOutcome[]> {
   if (await isUnchanged(place.path, Buffer.from(written))) return outcomes;
-  const file = await load(place);
-  const now =
-    file === null
-      ? null
-      : plan(
-          place,
-          file.value,
-          outcomes.map(({ key }) => key),
-          profileId,
-        ).outcomes;
+  const file = await load();
+  const keys = outcomes.map(({ key }) => key);
+  const now = file === null ? null : plan(file, keys, profileId).outcomes;
   return outcomes.map((outcome, index) => {
     const seen = now?.[index];
     if (outcome.result !== 'set' || seen?.result === 'already') return outcome;

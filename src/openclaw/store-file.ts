@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import { constants } from 'node:fs';
-import { lstat, open, readFile } from 'node:fs/promises';
 import { type ErrorCode, RouterError, systemErrorCode } from '../errors.js';
 import type { JsonObject } from '../json.js';
 import { ioError } from '../os/atomic.js';
+import { lstat, open, readFile } from '../os/files.js';
 
 /** How long a read waits for a host that is in the middle of writing (2026.3.28 truncates, then writes). */
 export interface Patience {
@@ -23,21 +23,26 @@ const POLL_MS = 25;
 /**
  * A JSON object the host keeps in a file, or null when there is no such file. Empty and half-written text is read again
  * until `patience` is used up; a symlink is followed, one that leads nowhere is an error and not an absent store.
+ * @param known an earlier reading, which is returned again while the file holds the same bytes.
  * @throws `code` with one sentence naming the file and what is wrong with it; IO when the system refuses the read.
  */
 export async function readJsonFile(
   path: string,
   code: ErrorCode,
   patience: Patience = PATIENCE,
+  known: JsonFile | null = null,
 ): Promise<JsonFile | null> {
-  const deadline = performance.now() + patience.tornMs;
+  // The first look is free: Node loads its clock only for a file that has to be read again.
+  let deadline: number | null = null;
   for (;;) {
     const bytes = await readBytes(path, code);
     if (bytes === null) return null;
+    if (known?.bytes.equals(bytes)) return known;
     if (!isUtf8(bytes)) throw unreadable(path, code, 'it is not UTF-8 text');
     const text = bytes.toString('utf8');
     const outcome = parseObject(text);
     if (typeof outcome !== 'string') return { bytes, value: outcome };
+    deadline ??= performance.now() + patience.tornMs;
     if (text.startsWith(BOM) || performance.now() >= deadline) throw unreadable(path, code, outcome);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }

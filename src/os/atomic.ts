@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { constants, type FileHandle, open, realpath, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
+import { constants, type FileHandle, open, realpath, rename, unlink } from './files.js';
 
 export interface AtomicWrite {
   /** Permission bits of a new file; an existing file's mode is kept. Default 0o600. */

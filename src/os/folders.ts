@@ -1,8 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { RouterError } from '../errors.js';
 import { ioError } from './atomic.js';
+import { mkdir } from './files.js';
 
 export type Env = { readonly [name: string]: string | undefined };
 

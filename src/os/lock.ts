@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from './atomic.js';
 import { ensureFolder } from './folders.js';
@@ -73,7 +72,7 @@ async function acquire(
       if (systemErrorCode(error) !== 'ELOCKED') throw ioError(error, lockfilePath, 'write');
     }
     if (Date.now() >= until) throw busy('another codex-router is at work');
-    await pause(STEP);
+    await new Promise((wake) => setTimeout(wake, STEP));
   }
 }
 

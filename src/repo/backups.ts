@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode } from '../errors.js';
 import { ioError, writeAtomic } from '../os/atomic.js';
+import { readdir } from '../os/files.js';
 import { ensureFolder } from '../os/folders.js';
 import { unlinkDurably } from './closed.js';
 

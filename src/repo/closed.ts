@@ -1,11 +1,12 @@
-import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode } from '../errors.js';
-import { type IdentityKey, identityKey } from '../identity.js';
+import type { IdentityKey } from '../identity.js';
 import { ioError, syncFolder } from '../os/atomic.js';
+import { unlink } from '../os/files.js';
 import { type RepoFiles, recordName } from './files.js';
 import {
   entryOf,
+  type IndexMemo,
   type IndexReading,
   identityNotFound,
   withEntry,
@@ -18,6 +19,7 @@ import type { IndexEntry } from './repo.js';
 /** Changes one entry of the index. @throws IDENTITY_NOT_FOUND, BUSY, IO */
 export async function changeEntry(
   files: RepoFiles,
+  memo: IndexMemo,
   { index, text }: IndexReading,
   key: IdentityKey,
   change: (entry: IndexEntry) => IndexEntry,
@@ -25,7 +27,7 @@ export async function changeEntry(
   const entry = entryOf(index, key);
   if (index === null || entry === null) throw identityNotFound(key);
   const changed = change(entry);
-  await writeIndex(files, withEntry(index, changed), text);
+  await writeIndex(files, withEntry(index, changed), text, memo);
   return changed;
 }
 
@@ -63,8 +65,4 @@ export async function unlinkDurably(folder: string, name: string): Promise<void>
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw ioError(error, path, 'write');
   }
-}
-
-export function keysOf(index: Index): ReadonlyMap<string, IndexEntry> {
-  return new Map(index.identities.map((entry) => [recordName(identityKey(entry.identity)), entry]));
 }

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { link, open, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { systemErrorCode } from '../errors.js';
 import { ioError, syncFolder } from '../os/atomic.js';
+import { link, open, unlink } from '../os/files.js';
 
 /**
  * Creates `path` with all of `text` at one stroke, durably, 0600. Returns false, touching nothing, when it exists already:

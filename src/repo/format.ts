@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { type ErrorCode, RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from '../os/atomic.js';
+import { readFile } from '../os/files.js';
 
 /** The version of every file the repo writes: vault.json, index.json, records and back-ups. */
 export const FORMAT_VERSION = 1;

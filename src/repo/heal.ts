@@ -2,11 +2,11 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { RouterError } from '../errors.js';
 import type { Grant } from '../grant.js';
-import { identityKey } from '../identity.js';
-import { keysOf, unlinkDurably } from './closed.js';
+import { type Identity, identityKey } from '../identity.js';
+import { unlinkDurably } from './closed.js';
 import { type RepoFiles, recordName } from './files.js';
 import { damage, FORMAT_VERSION, readTextOrNull } from './format.js';
-import { type IndexReading, readIndex, recordNames, withEntry, writeIndex } from './index.js';
+import { type IndexMemo, type IndexReading, readIndex, recordNames, withEntry, writeIndex } from './index.js';
 import type { Index } from './index-format.js';
 import { type OpenedRecord, openRecord, parseHeader, type RecordHeader } from './record.js';
 import type { Fingerprint, IndexEntry } from './repo.js';
@@ -28,18 +28,64 @@ export interface MendedReading extends IndexReading {
   mend(): Promise<Mending>;
 }
 
+export interface ReadingDeps {
+  readonly files: RepoFiles;
+  readonly vault: Vault;
+  readonly memo: IndexMemo;
+  readonly records: Records;
+  readonly fingerprint: (grant: Grant) => Fingerprint;
+}
+
+/** The folder of sealed records, whose files are looked at once each, not at every reading. */
+export interface Records {
+  /** Name and time of the last change (ns) of each record. */
+  list(): Promise<ReadonlyMap<string, bigint>>;
+  /** The index by the names of the records. */
+  namesOf(index: Index): ReadonlyMap<string, IndexEntry>;
+}
+
+/** ns within which two changes of a folder may bear the same time; then it is looked at again. */
+const BLURRED = 100_000_000n;
+
+export function recordsIn(files: RepoFiles): Records {
+  let seen: { readonly at: bigint; readonly changes: ReadonlyMap<string, bigint> } | null = null;
+  // Entries that are carried over into a changed index keep their identity object.
+  const names = new WeakMap<Identity, string>();
+  return {
+    async list() {
+      // Every record comes and goes by a rename or an unlink, which changes the folder.
+      const at = changedAt(files.records);
+      if (seen !== null && seen.at === at) return seen.changes;
+      const found = await recordNames(files);
+      const changes = new Map(found.map((name) => [name, changedAt(join(files.records, name))]));
+      seen = BigInt(Date.now()) * 1_000_000n - at > BLURRED ? { at, changes } : null;
+      return changes;
+    },
+    namesOf: (index) =>
+      new Map(
+        index.identities.map((entry) => {
+          const name = names.get(entry.identity) ?? recordName(identityKey(entry.identity));
+          names.set(entry.identity, name);
+          return [name, entry];
+        }),
+      ),
+  };
+}
+
 /**
  * The index, put right from the records. `save` writes the record before the index, so a record ahead of its entry, or
  * without one, is the newer truth; a record whose removal the index remembers is on its way out. Reads only records written
  * no earlier than the index, which is none in the usual case. Writes nothing.
  * @throws VAULT_DAMAGED when the index belongs to another vault; VAULT_NEWER, IO
  */
-export async function mendedReading(
-  files: RepoFiles,
-  vault: Vault,
-  fingerprint: (grant: Grant) => Fingerprint,
-): Promise<MendedReading> {
-  const { index: found, text } = await readIndex(files);
+export async function mendedReading({
+  files,
+  vault,
+  memo,
+  records,
+  fingerprint,
+}: ReadingDeps): Promise<MendedReading> {
+  const { index: found, text } = await readIndex(files, memo);
   if (found !== null && found.vaultId !== vault.vaultId)
     throw damage(files.index, 'it belongs to another vault');
   let index: Index = found ?? {
@@ -48,15 +94,15 @@ export async function mendedReading(
     identities: [],
     removing: {},
   };
-  const known = keysOf(index);
+  const known = records.namesOf(index);
   const since = found === null ? 0n : changedAt(files.index);
   const leftovers: string[] = [];
   const unreadable: string[] = [];
   let rebuilt = 0;
-  for (const name of await recordNames(files)) {
+  for (const [name, changed] of await records.list()) {
     const entry = known.get(name) ?? null;
+    if (entry !== null && changed < since) continue;
     const path = join(files.records, name);
-    if (entry !== null && changedAt(path) < since) continue;
     const record = await readRecord(path, name, vault);
     if (record === null) {
       if (entry === null) unreadable.push(name);
@@ -71,7 +117,7 @@ export async function mendedReading(
   async function mend(): Promise<Mending> {
     for (const name of leftovers) await unlinkDurably(files.records, name);
     const done = Object.keys(index.removing).length > 0;
-    if (rebuilt > 0 || done) await writeIndex(files, { ...index, removing: {} }, text);
+    if (rebuilt > 0 || done) await writeIndex(files, { ...index, removing: {} }, text, memo);
     return { rebuilt, removed: leftovers.length, unreadable };
   }
 

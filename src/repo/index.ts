@@ -1,7 +1,7 @@
-import { readdir } from 'node:fs/promises';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { type IdentityKey, identityKey } from '../identity.js';
 import { ioError, writeAtomic } from '../os/atomic.js';
+import { readdir } from '../os/files.js';
 import type { RepoFiles } from './files.js';
 import { readTextOrNull } from './format.js';
 import { type Index, parseIndex } from './index-format.js';
@@ -14,15 +14,22 @@ export interface IndexReading {
   readonly text: string | null;
 }
 
+/** The index that was read or written last and its text: a command asks for it ten times over. */
+export interface IndexMemo {
+  last: { readonly text: string; readonly index: Index } | null;
+}
+
 /** @throws VAULT_DAMAGED, VAULT_NEWER, IO */
-export async function readIndex(files: RepoFiles): Promise<IndexReading> {
+export async function readIndex(files: RepoFiles, memo: IndexMemo = { last: null }): Promise<IndexReading> {
   const text = await readTextOrNull(files.index);
-  return { text, index: text === null ? null : parseIndex(text, files.index) };
+  if (text === null) return { text, index: null };
+  if (memo.last?.text !== text) memo.last = { text, index: parseIndex(text, files.index) };
+  return { text, index: memo.last.index };
 }
 
 /** As `readIndex` for who has no key: records without an index are not "no identities". @throws VAULT_DAMAGED */
-export async function readClosedIndex(files: RepoFiles): Promise<IndexReading> {
-  const reading = await readIndex(files);
+export async function readClosedIndex(files: RepoFiles, memo: IndexMemo): Promise<IndexReading> {
+  const reading = await readIndex(files, memo);
   if (reading.index !== null) return reading;
   const records = await recordNames(files);
   if (records.length === 0) return reading;
@@ -46,7 +53,12 @@ export async function recordNames(files: RepoFiles): Promise<readonly string[]> 
  * `was` was read is still not lost.
  * @throws BUSY when the file is no longer `was`, IO
  */
-export async function writeIndex(files: RepoFiles, index: Index, was: string | null): Promise<void> {
+export async function writeIndex(
+  files: RepoFiles,
+  index: Index,
+  was: string | null,
+  memo: IndexMemo = { last: null },
+): Promise<void> {
   const text = `${JSON.stringify(index, null, 1)}\n`;
   const beforeRename = async () => {
     if ((await readTextOrNull(files.index)) === was) return;
@@ -60,6 +72,7 @@ export async function writeIndex(files: RepoFiles, index: Index, was: string | n
       hint: 'check the disk, and that no other program writes there',
     });
   }
+  memo.last = { text, index };
 }
 
 export function entryOf(index: Index | null, key: IdentityKey): IndexEntry | null {

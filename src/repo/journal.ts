@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode } from '../errors.js';
 import { type AccountId, parseAccountId, parseUserId, type UserId } from '../identity.js';
 import { ioError, writeAtomic } from '../os/atomic.js';
+import { open, readFile } from '../os/files.js';
 import { ensureFolder } from '../os/folders.js';
 
 /** Whom a journal line speaks of: ids only, never a token, e-mail or path. */
@@ -12,8 +12,11 @@ export interface Who {
   readonly userId: UserId;
 }
 
-/** How far a switch came. A line is written before the step that follows it is begun. */
-export type SwitchStep = 'begun' | 'swapped' | 'done';
+/**
+ * How far a switch came. A line is written before the step that follows it is begun; `abandoned` means that nothing had
+ * been written to the host when it stopped.
+ */
+export type SwitchStep = 'begun' | 'swapped' | 'done' | 'abandoned';
 
 export interface SwitchRecord {
   readonly id: string;
@@ -32,7 +35,7 @@ export interface Journal {
   read(): Promise<readonly SwitchRecord[]>;
   /** Durable when it returns; gives the id that `advance` needs. */
   begin(slot: string, from: Who | null, to: Who | null, now: number): Promise<string>;
-  advance(id: string, step: 'swapped' | 'done', now: number): Promise<void>;
+  advance(id: string, step: Exclude<SwitchStep, 'begun'>, now: number): Promise<void>;
 }
 
 const KEPT = 200;
@@ -48,7 +51,7 @@ export function journalIn(folder: string): Journal {
       try {
         // A line torn by a crash must not swallow the next one.
         const { size } = await file.stat();
-        await file.appendFile(`${size > 0 ? await lineBreak(path, size) : ''}${JSON.stringify(line)}\n`);
+        await file.writeFile(`${size > 0 ? await lineBreak(path, size) : ''}${JSON.stringify(line)}\n`);
         await file.datasync();
       } finally {
         await file.close();
@@ -142,5 +145,5 @@ function isObject(value: unknown): value is { readonly [key: string]: unknown } 
 }
 
 function isStep(value: unknown): value is SwitchStep {
-  return value === 'begun' || value === 'swapped' || value === 'done';
+  return value === 'begun' || value === 'swapped' || value === 'done' || value === 'abandoned';
 }

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from '../os/atomic.js';
+import { readFile } from '../os/files.js';
 import { decodeBase64url } from './seal.js';
 import type { VaultDeps } from './vault.js';
 

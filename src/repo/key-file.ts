@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { unlink } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from '../os/atomic.js';
+import { unlink } from '../os/files.js';
 import { createPrivateFile, readPrivateFile } from './private-file.js';
 import { decodeBase64url } from './seal.js';
 import type { VaultDeps } from './vault.js';

@@ -41,10 +41,10 @@ const SERVICE = 'codex-router';
 
 /** Starts nothing and loads nothing until a method is called. */
 export function openKeychain(deps: KeychainDeps): Keychain {
-  const deadline = deps.deadline ?? (deps.isTerminal ? 60_000 : 8_000);
   let warm: Promise<ChildProcess> | null = null;
 
   async function call(op: KeychainRequest['op'], account: string, value?: string) {
+    const deadline = deps.deadline ?? (deps.isTerminal ? 60_000 : 8_000);
     const child = await (warm ?? start(deps));
     warm = null;
     const request = { op, service: SERVICE, account, deadline, probe: `probe:${randomUUID()}` };

@@ -10,8 +10,8 @@ import { writeBackup } from './backups.js';
 import { changeEntry, removeIdentity } from './closed.js';
 import { type RepoFiles, recordName } from './files.js';
 import { readTextOrNull } from './format.js';
-import { type Mending, mendedReading } from './heal.js';
-import { entryOf, identityNotFound, withEntry, writeIndex } from './index.js';
+import { type Mending, mendedReading, recordsIn } from './heal.js';
+import { entryOf, type IndexMemo, identityNotFound, withEntry, writeIndex } from './index.js';
 import { parseFingerprint } from './index-format.js';
 import { openRecord, parseHeader, type RecordFacts, type RecordHeader, sealRecord } from './record.js';
 import type { Fingerprint, IndexEntry, OpenRepo, SaveFacts } from './repo.js';
@@ -20,6 +20,7 @@ import type { Vault } from './vault.js';
 export interface OpenedDeps {
   readonly files: RepoFiles;
   readonly vault: Vault;
+  readonly memo?: IndexMemo;
   /** ms epoch */
   readonly now: () => number;
 }
@@ -34,8 +35,9 @@ export interface MendableRepo extends OpenRepo {
 }
 
 /** The repo with its key. What changes something is to be called under the router lock; what reads may be called without. */
-export function openedRepo({ files, vault, now }: OpenedDeps): MendableRepo {
-  const read = () => mendedReading(files, vault, fingerprint);
+export function openedRepo({ files, vault, memo = { last: null }, now }: OpenedDeps): MendableRepo {
+  const records = recordsIn(files);
+  const read = () => mendedReading({ files, vault, memo, records, fingerprint });
 
   function fingerprint(grant: Grant): Fingerprint {
     const mac = createHmac('sha256', vault.fingerprintKey).update(grant.refreshToken.reveal(), 'utf8');
@@ -73,7 +75,7 @@ export function openedRepo({ files, vault, now }: OpenedDeps): MendableRepo {
     await ensureFolder(files.records);
     await writeAtomic(path, record);
     await readBack(path, record, key);
-    await writeIndex(files, withEntry(index, entry), text);
+    await writeIndex(files, withEntry(index, entry), text, memo);
     return entry;
   }
 
@@ -126,9 +128,10 @@ export function openedRepo({ files, vault, now }: OpenedDeps): MendableRepo {
     save,
     backUp,
     list: async () => (await read()).index.identities,
-    setAlias: async (key, alias) => changeEntry(files, await read(), key, (entry) => ({ ...entry, alias })),
+    setAlias: async (key, alias) =>
+      changeEntry(files, memo, await read(), key, (entry) => ({ ...entry, alias })),
     place: async (key, placement) =>
-      changeEntry(files, await read(), key, (entry) => ({ ...entry, placement })),
+      changeEntry(files, memo, await read(), key, (entry) => ({ ...entry, placement })),
     remove: async (key) => removeIdentity(files, await read(), key),
     open: async () => repo,
     mend: async () => (await read()).mend(),

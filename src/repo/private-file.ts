@@ -1,7 +1,7 @@
-import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError, syncFolder } from '../os/atomic.js';
+import { open } from '../os/files.js';
 import { ensureFolder } from '../os/folders.js';
 
 /**

@@ -1,6 +1,6 @@
 import { changeEntry, removeIdentity } from './closed.js';
 import { repoFiles } from './files.js';
-import { readClosedIndex } from './index.js';
+import { type IndexMemo, readClosedIndex } from './index.js';
 import type { KeyKind } from './key-kind.js';
 import type { OpenedDeps } from './opened.js';
 import type { OpenRepo, Repo } from './repo.js';
@@ -31,6 +31,7 @@ export interface Choice {
  */
 export function openRepoAt(deps: RepoDeps): Repo {
   const files = repoFiles(deps.folders.data);
+  const memo: IndexMemo = { last: null };
   let opening: Promise<OpenRepo> | null = null;
 
   async function open(): Promise<OpenRepo> {
@@ -38,15 +39,15 @@ export function openRepoAt(deps: RepoDeps): Repo {
       import('./opening.js'),
       import('./opened.js'),
     ]);
-    const opened: OpenedDeps = { files, now: deps.now, vault: await openOrInit(deps) };
+    const opened: OpenedDeps = { files, memo, now: deps.now, vault: await openOrInit(deps) };
     return openedRepo(opened);
   }
 
   return {
-    list: async () => (await readClosedIndex(files)).index?.identities ?? [],
+    list: async () => (await readClosedIndex(files, memo)).index?.identities ?? [],
     setAlias: async (key, alias) =>
-      changeEntry(files, await readClosedIndex(files), key, (entry) => ({ ...entry, alias })),
-    remove: async (key) => removeIdentity(files, await readClosedIndex(files), key),
+      changeEntry(files, memo, await readClosedIndex(files, memo), key, (entry) => ({ ...entry, alias })),
+    remove: async (key) => removeIdentity(files, await readClosedIndex(files, memo), key),
     open: () => {
       opening ??= open().catch((error: unknown) => {
         opening = null;

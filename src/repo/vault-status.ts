@@ -1,5 +1,5 @@
-import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { stat } from '../os/files.js';
 import { repoFiles } from './files.js';
 import { FORMAT_VERSION } from './format.js';
 import { readIndex, recordNames } from './index.js';
@@ -73,7 +73,7 @@ async function keyWarnings(unlockers: readonly Unlocker[], folder: string): Prom
     if (unlocker.kind !== 'file') continue;
     if (dirname(unlocker.path) === folder)
       warnings.push(`the key file ${unlocker.path} lies beside what it opens`);
-    const there = await access(unlocker.path).then(
+    const there = await stat(unlocker.path).then(
       () => true,
       () => false,
     );

@@ -73,11 +73,12 @@ export async function planPins(
       try {
         return { outcomes: pending(await pins.set(wanted, profileId), env), notes: [] };
       } catch (error) {
-        if (!(error instanceof RouterError)) throw error;
+        const stopped = error instanceof Error && error.name === 'AbortError';
+        if (!stopped && !(error instanceof RouterError)) throw error;
         // The slot has switched: that is not undone because a pin has to wait.
         const outcomes = planned.map((pin) => ({ ...pin, is: pin.was, result: 'pending' as const }));
         const text = `the pins could not be set now (${error.message}): run the command again to set them`;
-        return { outcomes, notes: [{ code: error.code, text }] };
+        return { outcomes, notes: [{ code: stopped ? 'INTERRUPTED' : 'PINS_PENDING', text }] };
       }
     },
   };

@@ -55,29 +55,51 @@ export async function planRemoval(deps: RemoveDeps, entry: IndexEntry, fromSlot:
       hint: 'codex-router use <another> first, or add --from-slot to clear the slot too',
     });
   }
-  const unpin = [];
-  for (const { slot } of holding) {
-    const { agent, profileId } = slot.address;
-    const entries = await deps.host.pinsOf(agent).read();
-    unpin.push(
-      ...entries.filter((session) => session.pinnedTo === profileId).map(({ key }) => ({ agent, key })),
-    );
-  }
+  const unpin: { agent: string; key: string }[] = [];
+  for (const { slot, reading } of holding) unpin.push(...(await pinsToTakeOff(deps.host, slot, reading)));
   return { entry, slots: holding, unpin, next: [...next], notes };
+}
+
+/** Pins to the slot or to a login that is gone, of every agent whose turns run on that slot. */
+async function pinsToTakeOff(
+  host: Host,
+  { address }: Slot,
+  { neighbours }: SlotReading,
+): Promise<{ agent: string; key: string }[]> {
+  const left = new Set(neighbours.map(({ profileId }) => profileId));
+  const follows = host.agents.includes(address.agent)
+    ? (await host.slotsFor(address.agent)).follows
+    : host.agents;
+  const pinned: { agent: string; key: string }[] = [];
+  for (const agent of follows) {
+    for (const { key, pinnedTo } of await host.pinsOf(agent).read()) {
+      if (pinnedTo?.startsWith(`${host.summary.provider}:`) && !left.has(pinnedTo))
+        pinned.push({ agent, key });
+    }
+  }
+  return pinned;
 }
 
 /**
  * Forgets the identity here; nothing is revoked at the server. A slot that held it is checked in and cleared first, pins
- * before content, so that no chat is left pinned to a login that is gone.
+ * before content, so that no chat is left pinned to a login that is gone. What is done is decided anew under the lock.
+ * @throws IDENTITY_IN_USE, SLOT_CHANGED when the slot is not what was confirmed
  */
-export async function carryOutRemoval(deps: RemoveDeps, removal: Removal): Promise<readonly HostNote[]> {
-  const repo = removal.slots.length > 0 ? await deps.open() : null;
-  return deps.withLock(() =>
-    deps.critical(async () => {
+export async function carryOutRemoval(
+  deps: RemoveDeps,
+  confirmed: Removal,
+  fromSlot: boolean,
+): Promise<readonly HostNote[]> {
+  const repo = confirmed.slots.length > 0 ? await deps.open() : null;
+  return deps.withLock(async () => {
+    // While the person thought about it, another command may have routed this very identity.
+    const removal = await planRemoval(deps, confirmed.entry, fromSlot);
+    return deps.critical(async () => {
       const notes: HostNote[] = [];
       for (const { agent, key } of removal.unpin) await deps.host.pinsOf(agent).set([key], null);
       for (const { slot, reading } of removal.slots) {
-        if (repo !== null && reading.occupant.kind === 'login') {
+        if (repo === null) throw slotTaken();
+        if (reading.occupant.kind === 'login') {
           await (await planCheckIn(repo, reading.occupant, slot.address.id, deps.now())).carryOut();
         }
         await slot.replace({ expect: reading.revision, put: null, takeOut: [] });
@@ -85,8 +107,14 @@ export async function carryOutRemoval(deps: RemoveDeps, removal: Removal): Promi
       }
       await deps.repo.remove(identityKey(removal.entry.identity));
       return notes;
-    }),
-  );
+    });
+  });
+}
+
+function slotTaken(): RouterError {
+  return new RouterError('SLOT_CHANGED', 'it was put into a slot in the meantime', {
+    hint: 'look with codex-router status, then run the command again',
+  });
 }
 
 function holds(login: { readonly kind: string; readonly identity?: Identity }, identity: Identity): boolean {

@@ -2,6 +2,9 @@ import { type ErrorCandidate, RouterError } from '../errors.js';
 import { identityKey, sameIdentity } from '../identity.js';
 import type { IndexEntry } from '../repo/repo.js';
 
+/** Characters; a shorter beginning is more likely a slip than a name. */
+export const SHORTEST_PREFIX = 4;
+
 /**
  * Whom a selector names: an accountId, `accountId/userId`, an alias, an e-mail, or a prefix of at least four characters
  * of an accountId or alias that only one identity has. Exact matches win over prefixes; letter case of e-mails and
@@ -16,8 +19,8 @@ export function resolve(selector: string, entries: readonly IndexEntry[]): Index
     (entry) => entry.alias?.toLowerCase() === lower,
     (entry) => entry.identity.accountId === wanted,
     (entry) => entry.identity.email?.toLowerCase() === lower,
-    (entry) => wanted.length >= 4 && identityKey(entry.identity).startsWith(wanted),
-    (entry) => wanted.length >= 4 && entry.alias?.toLowerCase().startsWith(lower) === true,
+    (entry) => wanted.length >= SHORTEST_PREFIX && identityKey(entry.identity).startsWith(wanted),
+    (entry) => wanted.length >= SHORTEST_PREFIX && entry.alias?.toLowerCase().startsWith(lower) === true,
   ];
   for (const rung of rungs) {
     const found = entries.filter(rung);

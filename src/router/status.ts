@@ -1,7 +1,7 @@
 import { RouterError } from '../errors.js';
 import { type Identity, sameIdentity } from '../identity.js';
 import type { Env } from '../os/folders.js';
-import type { Journal, SwitchRecord } from '../repo/journal.js';
+import type { Journal } from '../repo/journal.js';
 import type { IndexEntry, Repo } from '../repo/repo.js';
 import type { Host, HostNote, HostSummary } from '../slot/host.js';
 import { currentSession } from '../slot/session.js';
@@ -27,7 +27,7 @@ export interface Status {
     readonly pinnedTo: string | null;
   } | null;
   /** A switch that never reported its end: a crash, or another one running now. */
-  readonly interrupted: SwitchRecord | null;
+  readonly interrupted: { readonly at: number; readonly step: 'begun' | 'swapped' } | null;
   readonly identities: number;
   readonly notes: readonly HostNote[];
 }
@@ -41,7 +41,9 @@ export async function status(
 ): Promise<Status> {
   const entries = await repo.list();
   const last = (await journal.read()).at(-1);
-  const interrupted = last !== undefined && last.step !== 'done' ? last : null;
+  const step = last?.step;
+  const interrupted =
+    last !== undefined && (step === 'begun' || step === 'swapped') ? { at: last.at, step } : null;
   const base = { interrupted, identities: entries.length };
   let host: Host;
   try {

@@ -1,11 +1,11 @@
 import { RouterError } from '../errors.js';
 import { type Identity, identityKey, sameIdentity } from '../identity.js';
-import type { Journal, Who } from '../repo/journal.js';
+import type { Journal, SwitchRecord, Who } from '../repo/journal.js';
 import type { IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 import type { HostNote, ReloadOutcome } from '../slot/host.js';
 import type { PinOutcome } from '../slot/pins.js';
 import type { SessionWish } from '../slot/session.js';
-import type { Slot, SlotAddress, SlotReading } from '../slot/slot.js';
+import type { Occupant, Slot, SlotAddress, SlotReading } from '../slot/slot.js';
 import { type CheckInResult, planCheckIn } from './check-in.js';
 import type { Affects, PinPlan } from './pins.js';
 import { resolve } from './resolve.js';
@@ -70,9 +70,10 @@ export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer
 async function select(deps: UseDeps, selector: string, agent: string): Promise<IndexEntry> {
   const entries = await deps.repo.list();
   if (selector !== '-') return resolve(selector, entries);
-  const mine = (await deps.host.slotsFor(agent)).main.address.id;
+  const { main } = await deps.host.slotsFor(agent);
+  const { occupant } = await main.read();
   const last = (await deps.journal.read()).findLast(
-    (record) => record.slot === mine && record.step === 'done',
+    (record) => record.slot === main.address.id && hasSwitched(record, occupant),
   );
   if (last === undefined || last.from === null) {
     throw new RouterError('NO_PREVIOUS', 'there is no earlier identity to go back to', {
@@ -82,27 +83,24 @@ async function select(deps: UseDeps, selector: string, agent: string): Promise<I
   return resolve(identityKey(last.from), entries);
 }
 
+/** A switch that a crash stopped right after the slot was written never said so: then the slot itself tells. */
+function hasSwitched({ step, to }: SwitchRecord, occupant: Occupant): boolean {
+  if (step !== 'begun') return step !== 'abandoned';
+  return occupant.kind === 'login' && to !== null && sameIdentity(occupant.identity, to);
+}
+
 function agentOf(session: SessionWish): string | null {
   return session.kind === 'key' ? (/^agent:([^:]+):/.exec(session.key)?.[1] ?? null) : null;
 }
 
 async function carryOut(deps: UseDeps, repo: OpenRepo, plan: SwitchPlan): Promise<UseAnswer> {
-  const { entry, group, fingerprint, from } = plan;
-  const slotId = group.main.address.id;
+  const { entry, group, from } = plan;
   for (const checkIn of plan.checkIns) await checkIn.carryOut();
 
   const switched = isSwitch(plan);
-  const record = switched
-    ? await deps.journal.begin(slotId, from && whoOf(from), whoOf(entry.identity), deps.now())
-    : null;
-  // Before the write: a crash in between then still knows which grant the slot may hold.
-  const key = identityKey(entry.identity);
-  if (switched) await repo.place(key, { slot: slotId, fingerprint, at: deps.now() });
-  for (const { slot, reading, put, takeOut } of plan.slots) {
-    if (put === 'keep' && takeOut.length === 0 && reading.selectable) continue;
-    prove(repo, plan, slot, await slot.replace({ expect: reading.revision, put, takeOut }));
-  }
-  if (record !== null) await deps.journal.advance(record, 'swapped', deps.now());
+  const record = await beginRecord(deps, plan, switched);
+  await writeSlots(deps, repo, plan, record, switched);
+  if (switched && record !== null) await deps.journal.advance(record, 'swapped', deps.now());
   if (from !== null && !sameIdentity(from, entry.identity)) await repo.place(identityKey(from), null);
 
   const reload = await deps.host.reload(group.main, plan.holding.grant.expiresAt);
@@ -111,6 +109,54 @@ async function carryOut(deps: UseDeps, repo: OpenRepo, plan: SwitchPlan): Promis
   if (record !== null) await deps.journal.advance(record, 'done', deps.now());
   const notes = [...plan.notes, ...reload.notes, ...late, ...pins.notes];
   return answer({ ...plan, notes }, switched ? 'switched' : 'already-active', pins.outcomes, reload);
+}
+
+/** A new record for a switch; else the one that a crash left unfinished and that this run finishes; else null. */
+async function beginRecord(deps: UseDeps, plan: SwitchPlan, switched: boolean): Promise<string | null> {
+  const { id } = plan.group.main.address;
+  const { identity } = plan.entry;
+  if (switched) return deps.journal.begin(id, plan.from && whoOf(plan.from), whoOf(identity), deps.now());
+  const last = (await deps.journal.read()).findLast((record) => record.slot === id);
+  if (last === undefined || last.step === 'done' || last.step === 'abandoned') return null;
+  if (last.to !== null && sameIdentity(last.to, identity)) return last.id;
+  await deps.journal.advance(last.id, 'abandoned', deps.now());
+  return null;
+}
+
+async function writeSlots(
+  deps: UseDeps,
+  repo: OpenRepo,
+  plan: SwitchPlan,
+  record: string | null,
+  switched: boolean,
+): Promise<void> {
+  const { entry, group, fingerprint } = plan;
+  const key = identityKey(entry.identity);
+  // Before the write: a crash in between then still knows which grant the slot may hold.
+  if (switched) await repo.place(key, { slot: group.main.address.id, fingerprint, at: deps.now() });
+  let written = 0;
+  try {
+    for (const { slot, reading, put, takeOut } of plan.slots) {
+      if (put === 'keep' && takeOut.length === 0 && reading.selectable) continue;
+      const after = await slot.replace({ expect: reading.revision, put, takeOut });
+      written += 1;
+      prove(repo, plan, slot, after);
+    }
+  } catch (error) {
+    if (switched && written === 0 && (await unchanged(group.main, plan))) {
+      await repo.place(key, entry.placement);
+      if (record !== null) await deps.journal.advance(record, 'abandoned', deps.now());
+    }
+    throw error;
+  }
+}
+
+/** Whether the slot still is not the wanted one's, so that a failed write can be called one that never happened. */
+async function unchanged(slot: Slot, { slots }: SwitchPlan): Promise<boolean> {
+  const before = slots[0]?.reading.occupant;
+  const { occupant } = await slot.read();
+  if (before?.kind !== 'login' || occupant.kind !== 'login') return before?.kind === occupant.kind;
+  return sameIdentity(before.identity, occupant.identity);
 }
 
 /** Read back under the host's lock: what is there now must be the wanted login, or the switch is not called one. */

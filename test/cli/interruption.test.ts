@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
@@ -10,9 +11,10 @@ import { PROJECT, router, sandbox } from '../kit/router.js';
 import { makeState, SLOT } from '../kit/state.js';
 import { codexAuthJson, loginOf, people } from '../kit/tokens.js';
 
-async function ready(t: Test) {
+async function ready(t: Test, port?: number) {
   const box = sandbox(t);
-  const state = makeState(box.stateDir, { release: '2026.5.7', slot: loginOf('alice') });
+  const options = { release: '2026.5.7', slot: loginOf('alice') } as const;
+  const state = makeState(box.stateDir, port === undefined ? options : { ...options, port });
   const env = { ...box.env, CODEX_ROUTER_KEY: 'file' };
   await router(box, ['import', '--from', '-', '--alias', 'bob'], {
     input: codexAuthJson(loginOf('bob')),
@@ -60,17 +62,42 @@ t.test('Ctrl-C before anything is begun ends at once, and nothing was written', 
   t.notOk(existsSync(path.join(box.routerHome, 'journal.jsonl')));
 });
 
+t.test(
+  "Ctrl-C while OpenClaw's lock is waited for ends it, with nothing switched and nothing half-done",
+  async (t) => {
+    const { box, state, start } = await ready(t);
+    const lock = `${state.paths().profiles}.lock`;
+    // OpenClaw's own lock, held by a process that lives: this one.
+    writeFileSync(lock, JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() }), {
+      mode: 0o600,
+    });
+    const { child, ended } = start();
+    await until(() => existsSync(path.join(box.routerHome, 'journal.jsonl')));
+    child.kill('SIGINT');
+    t.strictSame(await ended, [130, null]);
+    rmSync(lock);
+    t.match(state.profiles()[SLOT], { accountId: people.alice.accountId });
+    t.equal((await router(box, ['status', '--json'])).json.interrupted, null);
+  },
+);
+
+/** A gateway that takes connections and never says a word: the switch then waits for it, slot already written. */
+async function silentGateway(t: Test): Promise<{ port: number; called: Promise<unknown> }> {
+  const server = createServer();
+  const called = once(server, 'connection');
+  t.teardown(() => server.close());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  return { port: typeof address === 'object' && address !== null ? address.port : 0, called };
+}
+
 t.test('Ctrl-C in the middle of a switch finishes it first, and leaves no lock behind', async (t) => {
-  const { box, state, start } = await ready(t);
-  const lock = `${state.paths().profiles}.lock`;
-  // OpenClaw's own lock, held by a process that lives: this one.
-  writeFileSync(lock, JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() }), {
-    mode: 0o600,
-  });
+  const gateway = await silentGateway(t);
+  const { box, state, start } = await ready(t, gateway.port);
   const { child, ended } = start();
-  await until(() => existsSync(path.join(box.routerHome, 'journal.jsonl')));
+  await gateway.called;
   child.kill('SIGINT');
-  rmSync(lock);
   t.strictSame(await ended, [130, null]);
   t.match(state.profiles()[SLOT], { accountId: people.bob.accountId });
   t.match(readFileSync(path.join(box.routerHome, 'journal.jsonl'), 'utf8'), /"step":"done"}\n$/);
@@ -83,25 +110,31 @@ t.test('Ctrl-C in the middle of a switch finishes it first, and leaves no lock b
 });
 
 t.test('a second signal ends it there; the next command finishes what was begun', async (t) => {
-  const { box, state, start } = await ready(t);
-  const lock = `${state.paths().profiles}.lock`;
-  writeFileSync(lock, JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() }), {
-    mode: 0o600,
-  });
+  const gateway = await silentGateway(t);
+  const { box, state, start } = await ready(t, gateway.port);
   const { child, ended } = start();
-  await until(() => existsSync(path.join(box.routerHome, 'journal.jsonl')));
+  await gateway.called;
   child.kill('SIGINT');
   child.kill('SIGTERM');
   // Which of the two is seen first is the kernel's choice.
   t.match(await ended, [/^(130|143)$/, null]);
-  rmSync(lock);
-  t.match(state.profiles()[SLOT], { accountId: people.alice.accountId }, 'not switched');
-  t.match((await router(box, ['status', '--json'])).json.interrupted, { step: 'begun' });
-  t.match((await router(box, ['use', 'bob', '--json'])).json, { result: 'switched' });
+  t.match(state.profiles()[SLOT], { accountId: people.bob.accountId }, 'switched, not finished');
+  t.match((await router(box, ['status', '--json'])).json.interrupted, { step: 'swapped' });
+  const port = { OPENCLAW_GATEWAY_PORT: '9' };
+  t.match((await router(box, ['use', 'bob', '--json'], { env: port })).json, { result: 'already-active' });
   t.equal((await router(box, ['status', '--json'])).json.interrupted, null);
   t.equal(
     (await router(box, ['list', '--json'])).json.identities.length,
     2,
     'alice was imported before the switch',
   );
+});
+
+t.test('an interrupted command still prints exactly one document', async (t) => {
+  const gateway = await silentGateway(t);
+  const { box } = await ready(t, gateway.port);
+  const run = router(box, ['use', 'bob', '--json'], {
+    onStart: (kill) => void gateway.called.then(() => kill('SIGINT')),
+  });
+  t.match(await run, { code: 130, json: { ok: false, error: { code: 'INTERRUPTED' } } });
 });

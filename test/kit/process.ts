@@ -15,6 +15,8 @@ export interface ProcessOptions {
   readonly input?: string | Buffer;
   /** ms until the process is killed and counted as an error; default 60 000. */
   readonly timeout?: number;
+  /** Called once it runs, with a way to send it a signal. */
+  readonly onStart?: (kill: (signal: NodeJS.Signals) => void) => void;
   /** Called with everything printed so far; what it returns is typed. Keeps stdin open until the process ends. */
   readonly onOutput?: (output: string) => string | null;
 }
@@ -36,6 +38,7 @@ export function bare(command: readonly string[], env: Readonly<Record<string, st
 export function runProcess(command: readonly string[], options: ProcessOptions): Promise<ProcessRun> {
   const [file = '', ...args] = bare(command, options.env);
   const child = spawn(file, args, { cwd: options.cwd, stdio: ['pipe', 'pipe', 'pipe'] });
+  options.onStart?.((signal) => child.kill(signal));
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   child.stdout.on('data', (chunk) => {

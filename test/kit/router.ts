@@ -102,6 +102,8 @@ export interface RouterOptions {
   readonly node?: string;
   /** ms until the run is killed and counted as an error; default 60 000. */
   readonly timeout?: number;
+  /** Called once it runs, with a way to send it a signal. Not under a terminal: type there. */
+  readonly onStart?: (kill: (signal: NodeJS.Signals) => void) => void;
 }
 
 /** One JSON document as `--json` prints it; `any` because each test knows the fields of its command. */

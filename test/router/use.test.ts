@@ -470,8 +470,48 @@ t.test('a session store that is busy leaves the switch done and the pin pending'
   const blocked = { ...host, pinsOf: (agent: string) => ({ ...host.pinsOf(agent), set: busy }) };
   const answer = await run(keyOf(alice), {}, { host: blocked });
   t.match(answer, { result: 'switched', pins: [{ key: 'agent:main:main', is: null, result: 'pending' }] });
-  t.match(answer.notes, [{ code: 'HOST_BUSY' }]);
+  t.match(answer.notes, [{ code: 'PINS_PENDING', text: /process 7/ }]);
   t.equal(await token(), refreshOf(alice));
+  t.equal(journal.records.at(-1)?.step, 'done');
+});
+
+t.test(
+  'a write that never happened is not an interrupted switch, and nothing is said to be placed',
+  async (t) => {
+    const slot = fakeSlot();
+    const busy = async () => {
+      throw new RouterError('HOST_BUSY', 'process 7 holds it');
+    };
+    const { run, store, repo, journal } = bench({ slots: [{ ...slot, replace: busy }] });
+    const alice = login('alice');
+    await store(alice);
+    t.equal(await codeOf(run(keyOf(alice))), 'HOST_BUSY');
+    t.equal(journal.records.at(-1)?.step, 'abandoned');
+    t.equal((await repo.list())[0]?.placement, null);
+  },
+);
+
+t.test('after a crash between the slot and the journal, "-" still goes back to the right one', async (t) => {
+  const { run, store, token, slot, journal } = bench();
+  const [alice, bob, carol] = [login('alice'), login('bob'), login('carol')];
+  await store(alice, bob, carol);
+  await run(keyOf(alice));
+  await run(keyOf(carol));
+  await journal.begin(slot.address.id, carol.identity, bob.identity, NOW);
+  slot.hostPuts(SLOT, bob);
+  await run('-');
+  t.equal(await token(), refreshOf(carol));
+});
+
+t.test('running it again finishes what a crash left, and says so in the journal', async (t) => {
+  const { run, store, slot, journal } = bench();
+  const [alice, bob] = [login('alice'), login('bob')];
+  await store(alice, bob);
+  await run(keyOf(alice));
+  await journal.begin(slot.address.id, alice.identity, bob.identity, NOW);
+  slot.hostPuts(SLOT, bob);
+  slot.hostOrders([SLOT], SLOT);
+  t.equal((await run(keyOf(bob))).result, 'already-active');
   t.equal(journal.records.at(-1)?.step, 'done');
 });
 

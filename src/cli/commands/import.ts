@@ -239,8 +239,10 @@ function textOf(document: ImportDocument, result: ImportOutcome, entries: readon
     const trust = verified ? '' : ' (unverified until its first successful call)';
     return `${phrase(identity)}: ${HAPPENED[what]}${place}${trust}`;
   });
-  const nexts = document.imported.map(
-    ({ identity }) => `next: codex-router use ${selector(identity, entries)}`,
+  const nexts = document.imported.map(({ identity, shared }) =>
+    shared === null
+      ? `next: codex-router use ${selector(identity, entries)}`
+      : 'next: codex-router import --take, before it can be routed: one login serves one holder',
   );
   return [...lines, ...new Set(nexts)].join('\n');
 }

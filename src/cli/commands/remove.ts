@@ -46,10 +46,10 @@ export async function runRemove(cli: Cli, selector: string, options: RemoveOptio
     }
     for (const line of preview(removeDocument(removal, 'planned', []))) cli.say(line);
     if (!(await cli.terminal.confirm('Forget this identity here?'))) {
-      throw new RouterError('INTERRUPTED', 'nothing was removed');
+      throw new RouterError('INTERRUPTED', 'nothing was removed', { hint: 'codex-router list' });
     }
   }
-  const notes = await carryOutRemoval(deps, removal);
+  const notes = await carryOutRemoval(deps, removal, options.fromSlot ?? false);
   const document = removeDocument(removal, 'removed', notes);
   cli.print(document, () => `${phrase(document.identity)} is forgotten here${cleared(document)}`);
   if (!cli.json) for (const { text } of document.notes) cli.say(`  note      ${showText(text, 300)}`);

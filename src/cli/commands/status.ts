@@ -33,10 +33,7 @@ export async function runStatus(cli: Cli, options: HostOptions): Promise<void> {
       problem,
     })),
     session,
-    interrupted:
-      interrupted === null || interrupted.step === 'done'
-        ? null
-        : { at: interrupted.at, step: interrupted.step },
+    interrupted,
     vault: {
       exists: vault.exists,
       keySources: vault.keys.map(({ kind }) => kind),

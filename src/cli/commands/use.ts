@@ -128,7 +128,7 @@ const PINNED = {
   set: 'pinned',
   already: 'was pinned',
   gone: 'is gone',
-  pending: 'pending until this run ends',
+  pending: 'pending, not set yet: run it again',
 } as const;
 
 function planText(document: UseDocument): string {

@@ -1,0 +1,120 @@
+import {
+  closeSync,
+  constants,
+  type Dirent,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  type Stats,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+
+/**
+ * The calls of node:fs/promises that codex-router makes, with their names, results and errors, carried out at once on this
+ * thread. A command touches a few dozen small files one after another: loading node:fs/promises and handing each call to
+ * a thread takes longer than the calls (docs/decisions/0007-files-at-once.md). Never for a pipe, which could block for ever:
+ * what may be one is opened with O_NONBLOCK.
+ */
+export { constants };
+
+/** An open file; whoever opened it closes it. */
+export interface FileHandle {
+  stat(): Promise<Stats>;
+  readFile(): Promise<Buffer>;
+  readFile(encoding: 'utf8'): Promise<string>;
+  /** One read(2) from `position`. */
+  read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesRead: number; readonly buffer: Buffer }>;
+  /** From the current position; appends where the file was opened so. */
+  writeFile(text: string): Promise<void>;
+  sync(): Promise<void>;
+  datasync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function open(path: string, flags: string | number, mode?: number): Promise<FileHandle> {
+  const fd = openSync(path, flags, mode);
+  async function contents(): Promise<Buffer>;
+  async function contents(encoding: 'utf8'): Promise<string>;
+  async function contents(encoding?: 'utf8'): Promise<Buffer | string> {
+    return readFileSync(fd, encoding);
+  }
+  return {
+    stat: async () => fstatSync(fd),
+    readFile: contents,
+    read: async (buffer, offset, length, position) => ({
+      bytesRead: readSync(fd, buffer, offset, length, position),
+      buffer,
+    }),
+    writeFile: async (text) => writeFileSync(fd, text),
+    sync: async () => fsyncSync(fd),
+    datasync: async () => fdatasyncSync(fd),
+    close: async () => closeSync(fd),
+  };
+}
+
+export async function readFile(path: string): Promise<Buffer>;
+export async function readFile(path: string, encoding: 'utf8'): Promise<string>;
+export async function readFile(path: string, encoding?: 'utf8'): Promise<Buffer | string> {
+  return readFileSync(path, encoding);
+}
+
+export async function readdir(path: string): Promise<string[]>;
+export async function readdir(path: string, options: { readonly withFileTypes: true }): Promise<Dirent[]>;
+export async function readdir(
+  path: string,
+  options?: { readonly withFileTypes: true },
+): Promise<string[] | Dirent[]> {
+  return options === undefined ? readdirSync(path) : readdirSync(path, options);
+}
+
+export async function stat(path: string): Promise<Stats> {
+  return statSync(path);
+}
+
+export async function lstat(path: string): Promise<Stats> {
+  return lstatSync(path);
+}
+
+export async function realpath(path: string): Promise<string> {
+  return realpathSync.native(path);
+}
+
+export async function readlink(path: string): Promise<string> {
+  return readlinkSync(path);
+}
+
+export async function mkdir(
+  path: string,
+  options: { readonly recursive: boolean; readonly mode: number },
+): Promise<void> {
+  mkdirSync(path, options);
+}
+
+export async function rename(from: string, to: string): Promise<void> {
+  renameSync(from, to);
+}
+
+export async function link(from: string, to: string): Promise<void> {
+  linkSync(from, to);
+}
+
+export async function unlink(path: string): Promise<void> {
+  unlinkSync(path);
+}
