@@ -20,6 +20,7 @@ export interface Claims {
 /**
  * Reads the claims of a JWT. Returns null when the token is not a JWT with a JSON object as payload (an opaque token).
  * A claim of the wrong type counts as absent.
+ * @throws IDENTITY_UNREADABLE when an id is there and malformed
  */
 export function readClaims(token: Secret): Claims | null {
   const payload = decodePayload(token.reveal());

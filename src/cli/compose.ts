@@ -18,9 +18,13 @@ export interface Parts {
   /** What the vault's own commands work on. */
   readonly repoDeps: RepoDeps;
   readonly journal: Journal;
+  /** Runs `work` beside the start of the keychain's child, if the vault will need it; a failure ends the child. */
+  besideKeychain<T>(work: () => Promise<T>): Promise<T>;
   /** Starts to open the vault; call it early, it may have to wait for a keychain. */
   openRepo(): Promise<OpenRepo>;
   host(): Promise<Host>;
+  /** Another OpenClaw of this machine. @throws HOST_NOT_FOUND */
+  hostAt(stateDir: string): Promise<Host>;
   /** Our own lock; BUSY after a bounded wait. */
   withLock<T>(work: () => Promise<T>): Promise<T>;
   /** Holders of a grant outside OpenClaw. */
@@ -45,6 +49,15 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
     repo,
     repoDeps,
     journal: journalIn(folders.data),
+    besideKeychain: async (work) => {
+      try {
+        await (await import('../repo/opening.js')).warmKeychain(repoDeps);
+        return await work();
+      } catch (error) {
+        repoDeps.keychain.close();
+        throw error;
+      }
+    },
     openRepo: () => {
       const opening = repo.open();
       // The command awaits it later, or fails for another reason first.
@@ -55,6 +68,7 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
       host ??= findHost(cli, options, uid);
       return host;
     },
+    hostAt: (stateDir) => findHost(cli, { stateDir }, uid),
     withLock: async (work) => (await import('../os/lock.js')).withRouterLock(folders.data, work),
     outside: [codexHolder(logins)],
     logins,

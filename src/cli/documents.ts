@@ -16,12 +16,6 @@ export type ImportDocument = z.infer<typeof contract.ImportDocument>;
 /** What every successful document begins with. */
 export const DONE = { schemaVersion: 1, ok: true } as const;
 
-/** A stored identity as documents show it. */
-export function personOf(entry: IndexEntry): ErrorCandidate {
-  const { accountId, userId, email, plan } = entry.identity;
-  return { accountId, userId, alias: entry.alias, email, plan };
-}
-
 /** Somebody found in a slot: with an alias where they are stored here. */
 export function personIn(identity: Identity, entries: readonly IndexEntry[]): ErrorCandidate {
   const { accountId, userId, email, plan } = identity;

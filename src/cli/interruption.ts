@@ -16,7 +16,7 @@ export function watchInterruptions(proc: NodeJS.Process, say: (finished: boolean
   let status: number | null = null;
   const end = (code: number, finished: boolean): never => {
     say(finished);
-    // `exit` listeners still run: they remove lock files and end child processes.
+    // `exit` listeners still run: they remove the host's lock files.
     return proc.exit(code);
   };
   const receive = (number: number) => () => {
@@ -34,14 +34,13 @@ export function watchInterruptions(proc: NodeJS.Process, say: (finished: boolean
       // A signal that came while files were read is heard before anything is begun.
       await new Promise((heard) => setImmediate(heard));
       depth += 1;
-      let finished = false;
       try {
         const result = await work();
-        finished = true;
+        if (depth === 1 && status !== null) end(status, true);
         return result;
       } finally {
+        // What went wrong is for the command to report, signal or not.
         depth -= 1;
-        if (depth === 0 && status !== null) end(status, finished);
       }
     },
   };

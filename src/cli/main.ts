@@ -1,7 +1,7 @@
-import { EXIT, RouterError } from '../errors.js';
+import { EXIT } from '../errors.js';
 import { type Cli, cliOf } from './cli.js';
 import { watchInterruptions } from './interruption.js';
-import { reportError } from './report.js';
+import { interrupted, reportError } from './report.js';
 import { processTerminal } from './terminal.js';
 
 /**
@@ -21,17 +21,11 @@ export async function main(
   const cli: Cli = cliOf(proc.env, proc.platform, json, terminal, interruption);
   try {
     const { programOf } = await import('./program.js');
-    await programOf(cli, version).parseAsync(argv.length === 0 ? ['--help'] : argv, { from: 'user' });
+    await programOf(cli, version, argv[0]).parseAsync(argv.length === 0 ? ['--help'] : argv, {
+      from: 'user',
+    });
     return EXIT.ok;
   } catch (error) {
     return reportError(cli, error);
   }
-}
-
-function interrupted(finished: boolean): RouterError {
-  return finished
-    ? new RouterError('INTERRUPTED', 'stopped, after finishing what was begun', {
-        hint: 'codex-router status',
-      })
-    : new RouterError('INTERRUPTED', 'stopped', { hint: 'codex-router status shows how things are' });
 }

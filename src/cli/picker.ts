@@ -1,9 +1,9 @@
 import { RouterError } from '../errors.js';
 import { identityKey } from '../identity.js';
 import { list } from '../router/list.js';
+import { candidateOf } from '../router/resolve.js';
 import type { Cli } from './cli.js';
 import type { Parts } from './compose.js';
-import { personOf } from './documents.js';
 import { phrase } from './people.js';
 
 /** Lets a person choose an identity; the key it returns is an exact selector. @throws CHOICE_NEEDED without a terminal. */
@@ -23,7 +23,7 @@ export async function pick(cli: Cli, parts: Parts, agent: string | null): Promis
     'Which identity should OpenClaw use?',
     identities.map(({ entry, active }) => ({
       value: identityKey(entry.identity),
-      label: phrase(personOf(entry)),
+      label: phrase(candidateOf(entry)),
       ...(active ? { hint: 'active' } : {}),
     })),
   );

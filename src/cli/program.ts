@@ -1,10 +1,12 @@
 import { Command, Option } from '@commander-js/extra-typings';
+import { KEY_KINDS } from '../repo/key-kind.js';
 import type { Cli } from './cli.js';
 
-const KEY_SOURCES = ['keychain', 'file', 'passphrase', 'credential'] as const;
-
-/** The whole command line. Each action loads its command when it runs, so that help costs nothing. */
-export function programOf(cli: Cli, version: string) {
+/**
+ * The whole command line. Each action loads its command when it runs, so that help costs nothing.
+ * @param only the first argument: a command's name makes just that one.
+ */
+export function programOf(cli: Cli, version: string, only?: string) {
   const program = new Command('codex-router')
     .description(
       'Keeps your own ChatGPT/Codex logins encrypted and puts one of them into the active slot of OpenClaw.\n' +
@@ -24,119 +26,129 @@ export function programOf(cli: Cli, version: string) {
       ),
     );
 
-  program
-    .command('import')
-    .description('store a login: from the Codex CLI, a file, standard input, or OpenClaw')
-    .option('--from <source>', 'a file in the form of auth.json, "-" for standard input, or "openclaw"')
-    .option('--alias <name>', 'a short name of your own for it')
-    .option('--expect <accountId>', 'refuse the login of any other account')
-    .option('--take', 'take the login over: it leaves the Codex home, so that codex login cannot revoke it')
-    .option('--keep', 'leave it in the Codex home too, marked as shared')
-    .option('--replace', 'replace a stored login that may be newer; the old one is kept sealed')
-    .addOption(key())
-    .option('--key-file <path>', 'where the key file lies, with --key file')
-    .addOption(stateDir())
-    .addOption(profile())
-    .addOption(slot())
-    .addOption(json())
-    .addHelpText(
-      'after',
-      examples(
-        ['codex-router import', 'after codex login --device-auth'],
-        ['codex-router import --take --alias work', 'in a script'],
-        ['codex-router import --from openclaw', "OpenClaw's own profiles"],
-      ),
-    )
-    .action(async (options) => {
-      const [{ importLogins }, { importParts }] = await Promise.all([
-        import('./commands/import.js'),
-        import('./adapt.js'),
-      ]);
-      await importLogins(await importParts(cli, options), options);
-    });
-
-  program
-    .command('use')
-    .description('put an identity into the slot and sync the current session')
-    .argument(
-      '[selector]',
-      'accountId, accountId/userId, alias, e-mail, unique prefix, or "-" for the previous one',
-    )
-    .addOption(agent())
-    .option('--session <key>', 'pin this session instead of the current one')
-    .option('--no-session', 'pin no session')
-    .option('--all-sessions', 'pin every session that follows the slot')
-    .option('--dry-run', 'show the full plan and write nothing')
-    .addOption(stateDir())
-    .addOption(profile())
-    .addOption(slot())
-    .addOption(json())
-    .addHelpText(
-      'after',
-      examples(
-        ['codex-router use', 'choose from a list'],
-        ['codex-router use work --dry-run', 'what would change'],
-        ['codex-router use 11111111 --session agent:main:main', 'pin that chat'],
-      ),
-    )
-    .action(async (selector, options) => (await import('./commands/use.js')).runUse(cli, selector, options));
-
-  program
-    .command('list')
-    .description('the stored identities and which one is active')
-    .addOption(agent())
-    .addOption(stateDir())
-    .addOption(profile())
-    .addOption(slot())
-    .addOption(json())
-    .addHelpText('after', examples(['codex-router list'], ['codex-router list --json']))
-    .action(async (options) => (await import('./commands/list.js')).runList(cli, options));
-
-  program
-    .command('status')
-    .description('the host found, who is in each slot, the current session, and how the vault is opened')
-    .addOption(stateDir())
-    .addOption(profile())
-    .addOption(slot())
-    .addOption(json())
-    .addHelpText('after', examples(['codex-router status'], ['codex-router status --json']))
-    .action(async (options) => (await import('./commands/status.js')).runStatus(cli, options));
-
-  program
-    .command('alias')
-    .description('give an identity a short name of your own')
-    .argument('<selector>')
-    .argument('[name]')
-    .option('--remove', 'take the alias off')
-    .addOption(json())
-    .addHelpText(
-      'after',
-      examples(['codex-router alias 11111111 work'], ['codex-router alias work --remove']),
-    )
-    .action(async (selector, name, options) =>
-      (await import('./commands/alias.js')).runAlias(cli, selector, name, options),
-    );
-
-  program
-    .command('remove')
-    .description('forget an identity here; nothing is revoked at the server')
-    .argument('<selector>')
-    .option('--yes', 'do not ask')
-    .option('--from-slot', 'also when it is active: clear the slot, its order and its pins first')
-    .option('--dry-run', 'show what would be removed and write nothing')
-    .addOption(stateDir())
-    .addOption(profile())
-    .addOption(slot())
-    .addOption(json())
-    .addHelpText(
-      'after',
-      examples(['codex-router remove work'], ['codex-router remove work --from-slot --yes']),
-    )
-    .action(async (selector, options) =>
-      (await import('./commands/remove.js')).runRemove(cli, selector, options),
-    );
-
-  addVault(program.command('vault').description('how the stored logins are sealed'), cli);
+  const commands: { readonly [name: string]: () => unknown } = {
+    import: () =>
+      program
+        .command('import')
+        .description('store a login: from the Codex CLI, a file, standard input, or OpenClaw')
+        .option('--from <source>', 'a file in the form of auth.json, "-" for standard input, or "openclaw"')
+        .option('--alias <name>', 'a short name of your own for it')
+        .option('--expect <accountId>', 'refuse the login of any other account')
+        .option(
+          '--take',
+          'take the login over: it leaves the Codex home, so that codex login cannot revoke it',
+        )
+        .option('--keep', 'leave it in the Codex home too, marked as shared')
+        .option('--replace', 'replace a stored login that may be newer; the old one is kept sealed')
+        .addOption(key())
+        .option('--key-file <path>', 'where the key file lies, with --key file')
+        .addOption(stateDir())
+        .addOption(profile())
+        .addOption(slot())
+        .addOption(json())
+        .addHelpText(
+          'after',
+          examples(
+            ['codex-router import', 'after codex login --device-auth'],
+            ['codex-router import --take --alias work', 'in a script'],
+            ['codex-router import --from openclaw', "OpenClaw's own profiles"],
+          ),
+        )
+        .action(async (options) => {
+          const [{ importLogins }, { importParts }] = await Promise.all([
+            import('./commands/import.js'),
+            import('./adapt.js'),
+          ]);
+          await importLogins(await importParts(cli, options), options);
+        }),
+    use: () =>
+      program
+        .command('use')
+        .description('put an identity into the slot and sync the current session')
+        .argument(
+          '[selector]',
+          'accountId, accountId/userId, alias, e-mail, unique prefix, or "-" for the previous one',
+        )
+        .addOption(agent())
+        .option('--session <key>', 'pin this session instead of the current one')
+        .option('--no-session', 'pin no session')
+        .option('--all-sessions', 'pin every session that follows the slot')
+        .option('--dry-run', 'show the full plan and write nothing')
+        .addOption(stateDir())
+        .addOption(profile())
+        .addOption(slot())
+        .addOption(json())
+        .addHelpText(
+          'after',
+          examples(
+            ['codex-router use', 'choose from a list'],
+            ['codex-router use work --dry-run', 'what would change'],
+            ['codex-router use 11111111 --session agent:main:main', 'pin that chat'],
+          ),
+        )
+        .action(async (selector, options) =>
+          (await import('./commands/use.js')).runUse(cli, selector, options),
+        ),
+    list: () =>
+      program
+        .command('list')
+        .description('the stored identities and which one is active')
+        .addOption(agent())
+        .addOption(stateDir())
+        .addOption(profile())
+        .addOption(slot())
+        .addOption(json())
+        .addHelpText('after', examples(['codex-router list'], ['codex-router list --json']))
+        .action(async (options) => (await import('./commands/list.js')).runList(cli, options)),
+    status: () =>
+      program
+        .command('status')
+        .description('the host found, who is in each slot, the current session, and how the vault is opened')
+        .addOption(stateDir())
+        .addOption(profile())
+        .addOption(slot())
+        .addOption(json())
+        .addHelpText('after', examples(['codex-router status'], ['codex-router status --json']))
+        .action(async (options) => (await import('./commands/status.js')).runStatus(cli, options)),
+    alias: () =>
+      program
+        .command('alias')
+        .description('give an identity a short name of your own')
+        .argument('<selector>')
+        .argument('[name]')
+        .option('--remove', 'take the alias off')
+        .addOption(json())
+        .addHelpText(
+          'after',
+          examples(['codex-router alias 11111111 work'], ['codex-router alias work --remove']),
+        )
+        .action(async (selector, name, options) =>
+          (await import('./commands/alias.js')).runAlias(cli, selector, name, options),
+        ),
+    remove: () =>
+      program
+        .command('remove')
+        .description('forget an identity here; nothing is revoked at the server')
+        .argument('<selector>')
+        .option('--yes', 'do not ask')
+        .option('--from-slot', 'also when it is active: clear the slot, its order and its pins first')
+        .option('--dry-run', 'show what would be removed and write nothing')
+        .addOption(stateDir())
+        .addOption(profile())
+        .addOption(slot())
+        .addOption(json())
+        .addHelpText(
+          'after',
+          examples(['codex-router remove work'], ['codex-router remove work --from-slot --yes']),
+        )
+        .action(async (selector, options) =>
+          (await import('./commands/remove.js')).runRemove(cli, selector, options),
+        ),
+    vault: () => addVault(program.command('vault').description('how the stored logins are sealed'), cli),
+  };
+  // The others are only needed for help and for a name that is none.
+  const wanted = Object.keys(commands).filter((name) => name === only);
+  for (const name of wanted.length > 0 ? wanted : Object.keys(commands)) commands[name]?.();
   return program;
 }
 
@@ -172,8 +184,8 @@ function addVault(vault: Command, cli: Cli): void {
   vault
     .command('rekey')
     .description('change the key source; every stored login stays')
-    .addOption(new Option('--to <source>', 'the new key source').choices(KEY_SOURCES).makeOptionMandatory())
-    .addOption(new Option('--with <source>', 'open it with this key source now').choices(KEY_SOURCES))
+    .addOption(new Option('--to <source>', 'the new key source').choices(KEY_KINDS).makeOptionMandatory())
+    .addOption(new Option('--with <source>', 'open it with this key source now').choices(KEY_KINDS))
     .option('--key-file <path>', 'where the new key file lies, with --to file')
     .addOption(json())
     .addHelpText(
@@ -188,7 +200,7 @@ function addVault(vault: Command, cli: Cli): void {
     .command('add-key')
     .description('add a second key source, say a recovery passphrase')
     .argument('<source>', 'keychain, file, passphrase or credential')
-    .addOption(new Option('--with <source>', 'open it with this key source now').choices(KEY_SOURCES))
+    .addOption(new Option('--with <source>', 'open it with this key source now').choices(KEY_KINDS))
     .option('--key-file <path>', 'where the key file lies, with file')
     .addOption(json())
     .addHelpText('after', examples(['codex-router vault add-key passphrase']))
@@ -199,9 +211,7 @@ function addVault(vault: Command, cli: Cli): void {
 }
 
 function key() {
-  return new Option('--key <source>', 'the key source for a new vault (CODEX_ROUTER_KEY)').choices(
-    KEY_SOURCES,
-  );
+  return new Option('--key <source>', 'the key source for a new vault (CODEX_ROUTER_KEY)').choices(KEY_KINDS);
 }
 
 function stateDir() {

@@ -37,6 +37,7 @@ function isShown(error: unknown): boolean {
 
 function asRouterError(error: unknown): RouterError {
   if (error instanceof RouterError) return error;
+  if (error instanceof Error && error.name === 'AbortError') return interrupted(false);
   if (commanderCode(error) === 'commander.help') {
     return new RouterError('USAGE', 'a command is missing', { hint: 'codex-router --help' });
   }
@@ -59,4 +60,13 @@ function asRouterError(error: unknown): RouterError {
 function commanderCode(error: unknown): string | null {
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return null;
   return error.code.startsWith('commander.') ? error.code : null;
+}
+
+/** A command that a signal ended. @param finished whether what had been begun was carried out first. */
+export function interrupted(finished: boolean): RouterError {
+  return finished
+    ? new RouterError('INTERRUPTED', 'stopped, after finishing what was begun', {
+        hint: 'codex-router status',
+      })
+    : new RouterError('INTERRUPTED', 'stopped', { hint: 'codex-router status shows how things are' });
 }

@@ -65,6 +65,7 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
       return answer === 'yes';
     },
     async askSecret(question) {
+      if (dumb) return readLine(proc, `${question}: `, signal, true);
       const { password } = await import('@clack/prompts');
       const answer = await password({ message: question, ...prompt() });
       return answered(typeof answer === 'string' ? answer : undefined);
@@ -136,13 +137,29 @@ async function askPlainly<T extends string>(
   }
 }
 
-async function readLine(proc: NodeJS.Process, prompt: string, signal: AbortSignal): Promise<string> {
-  const { createInterface } = await import('node:readline/promises');
-  const lines = createInterface({ input: proc.stdin, output: proc.stderr });
+/** @param hidden whether what is typed is not shown; then the terminal's own echo is off and nothing else is drawn. */
+async function readLine(
+  proc: NodeJS.Process,
+  prompt: string,
+  signal: AbortSignal,
+  hidden = false,
+): Promise<string> {
+  const [{ createInterface }, { Writable }] = await Promise.all([
+    import('node:readline/promises'),
+    import('node:stream'),
+  ]);
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({
+    input: proc.stdin,
+    output: hidden ? nowhere : proc.stderr,
+    terminal: hidden,
+  });
   const ended = new Promise<never>((_, reject) => lines.once('close', () => reject(interrupted())));
+  if (hidden) proc.stderr.write(prompt);
   try {
-    return await Promise.race([lines.question(prompt, { signal }), ended]);
+    return await Promise.race([lines.question(hidden ? '' : prompt, { signal }), ended]);
   } finally {
+    if (hidden) proc.stderr.write('\n');
     ended.catch(() => undefined);
     lines.close();
   }

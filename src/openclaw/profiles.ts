@@ -1,6 +1,7 @@
-import { identityOf, readClaims } from '../claims.js';
-import { RouterError } from '../errors.js';
+import { type IdentityHints, identityOf, readClaims } from '../claims.js';
+import { type ErrorCode, RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
+import type { Identity } from '../identity.js';
 import type { Json, JsonObject } from '../json.js';
 import { Secret } from '../secret.js';
 import type { Neighbour, Occupant } from '../slot/slot.js';
@@ -103,9 +104,9 @@ export interface EntryPlace {
 }
 
 /**
- * One entry of a store. `stats` is the host's `usageStats` of that id.
+ * One entry of a store; a login whose tokens do not tell whose it is counts as `foreign`. `stats` is the host's `usageStats`
+ * of that id.
  * @throws SLOT_UNREADABLE when the entry is a login with fields of the wrong type.
- * @throws IDENTITY_UNREADABLE, IDENTITY_MISMATCH when its tokens do not tell whose it is.
  */
 export function parseEntry(
   place: EntryPlace,
@@ -124,9 +125,13 @@ export function parseEntry(
   const plan = textAt(place, entry, 'chatgptPlanType');
   const idToken = textAt(place, entry, 'idToken');
   const idSecret = idToken ? new Secret(idToken) : null;
+  const identity = ownerOf(accessToken, { accountId, idToken: idSecret, email, plan });
+  if (typeof identity === 'string') {
+    return { kind: 'foreign', what: `a login whose owner cannot be told (${identity})` };
+  }
   return {
     kind: 'login',
-    identity: identityOf(accessToken, { accountId, idToken: idSecret, email, plan }),
+    identity,
     grant: {
       accessToken,
       refreshToken,
@@ -139,6 +144,18 @@ export function parseEntry(
     selection: isObject(stats) ? stats : null,
   };
 }
+
+/** The identity, or in words why the tokens do not tell it. */
+function ownerOf(accessToken: Secret, hints: IdentityHints): Identity | string {
+  try {
+    return identityOf(accessToken, hints);
+  } catch (error) {
+    if (error instanceof RouterError && UNTOLD.has(error.code)) return error.message;
+    throw error;
+  }
+}
+
+const UNTOLD: ReadonlySet<ErrorCode> = new Set(['IDENTITY_UNREADABLE', 'IDENTITY_MISMATCH']);
 
 function tokenAt(place: EntryPlace, entry: JsonObject, name: string): string {
   const token = entry[name];

@@ -1,3 +1,4 @@
+import { mkdirSync, rmdirSync, type Stats, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from './atomic.js';
@@ -63,6 +64,7 @@ async function acquire(
       // Its own way to report a lost lock throws out of a timer, which would end the process in mid-write.
       return await lock(folder, {
         lockfilePath,
+        fs: filesAtOnce(),
         realpath: false,
         stale: STALE,
         update: STALE / 2,
@@ -74,6 +76,31 @@ async function acquire(
     if (Date.now() >= until) throw busy('another codex-router is at work');
     await new Promise((wake) => setTimeout(wake, STEP));
   }
+}
+
+type Done<Result> = (error: unknown, result?: Result) => void;
+
+/** What proper-lockfile asks of node:fs, carried out at once: see src/os/files.ts. */
+function filesAtOnce() {
+  return {
+    mkdir: (path: string, done: Done<void>) => atOnce(() => mkdirSync(path), done),
+    stat: (path: string, done: Done<Stats>) => atOnce(() => statSync(path), done),
+    utimes: (path: string, accessed: Date, changed: Date, done: Done<void>) =>
+      atOnce(() => utimesSync(path, accessed, changed), done),
+    rmdir: (path: string, done: Done<void>) => atOnce(() => rmdirSync(path), done),
+    rmdirSync,
+  };
+}
+
+function atOnce<Result>(call: () => Result, done: Done<Result>): void {
+  let result: Result;
+  try {
+    result = call();
+  } catch (error) {
+    done(error);
+    return;
+  }
+  done(null, result);
 }
 
 function busy(message: string): RouterError {

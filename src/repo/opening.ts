@@ -26,6 +26,12 @@ export async function openOrInit(deps: RepoDeps): Promise<Vault> {
   }
 }
 
+/** Starts the keychain's child if the vault names the keychain, so that it runs beside what comes before `openOrInit`. */
+export async function warmKeychain(deps: VaultDeps): Promise<void> {
+  const text = await readTextOrNull(vaultPath(deps.folders));
+  if (text !== null && namesKeychainFirst(text)) deps.keychain.warm();
+}
+
 async function firstRun(deps: RepoDeps): Promise<Vault> {
   await refuseOrphans(deps);
   if (deps.firstRun === null) {

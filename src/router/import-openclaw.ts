@@ -5,6 +5,7 @@ import type { Host } from '../slot/host.js';
 import type { Slot } from '../slot/slot.js';
 import type { Skipped } from './import.js';
 import type { Candidate } from './import-step.js';
+import { neighbourId } from './switch-plan.js';
 
 export interface Found {
   readonly candidates: readonly Candidate[];
@@ -31,7 +32,7 @@ export async function findInHost(
       from: placeOf(slot, profileId),
       source: 'openclaw',
       sharedWith: undefined,
-      placement: { slot: idOf(slot, profileId), fingerprint: print, at: now },
+      placement: { slot: neighbourId(slot.address, profileId), fingerprint: print, at: now },
     });
   };
   for (const slot of await host.allSlots()) {
@@ -60,9 +61,4 @@ function parts({ identity, grant, hostFields, selection }: Holding): Holding {
 
 function placeOf({ address }: Slot, profileId: string): string {
   return `OpenClaw ${address.agent}/${profileId}`;
-}
-
-/** As `Placement.slot` wants it: the slot's id with its last part, the profile, exchanged. */
-function idOf({ address }: Slot, profileId: string): string {
-  return `${address.id.slice(0, address.id.length - address.profileId.length)}${profileId}`;
 }

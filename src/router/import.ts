@@ -106,7 +106,8 @@ export async function applyImport(repo: OpenRepo, plan: ImportPlan): Promise<rea
   return imported;
 }
 
-function expectIdentity({ holding, from }: Candidate, expect: string): void {
+/** @throws IDENTITY_UNEXPECTED, USAGE unless the login is the one that `--expect` names */
+export function expectIdentity({ holding, from }: Pick<Candidate, 'holding' | 'from'>, expect: string): void {
   const { accountId, userId, email } = holding.identity;
   if (!/^[^/\s]+(\/[^/\s]+)?$/.test(expect)) {
     throw new RouterError('USAGE', '--expect wants an accountId or accountId/userId', {

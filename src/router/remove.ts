@@ -9,7 +9,8 @@ export interface RemoveDeps {
   readonly repo: Repo;
   /** Opens the vault; called only when a slot has to be checked in. */
   open(): Promise<OpenRepo>;
-  readonly host: Host;
+  /** Null when there is no OpenClaw here: then no slot can hold the identity. */
+  readonly host: Host | null;
   withLock<T>(work: () => Promise<T>): Promise<T>;
   critical<T>(work: () => Promise<T>): Promise<T>;
   readonly now: () => number;
@@ -35,7 +36,7 @@ export async function planRemoval(deps: RemoveDeps, entry: IndexEntry, fromSlot:
   const holding: { slot: Slot; reading: SlotReading }[] = [];
   const next = new Set<string>();
   const notes: HostNote[] = [];
-  for (const slot of await deps.host.allSlots()) {
+  for (const slot of deps.host === null ? [] : await deps.host.allSlots()) {
     const reading = await slot.read();
     if (holds(reading.occupant, entry.identity)) {
       holding.push({ slot, reading });
@@ -56,7 +57,10 @@ export async function planRemoval(deps: RemoveDeps, entry: IndexEntry, fromSlot:
     });
   }
   const unpin: { agent: string; key: string }[] = [];
-  for (const { slot, reading } of holding) unpin.push(...(await pinsToTakeOff(deps.host, slot, reading)));
+  const { host } = deps;
+  if (host !== null) {
+    for (const { slot, reading } of holding) unpin.push(...(await pinsToTakeOff(host, slot, reading)));
+  }
   return { entry, slots: holding, unpin, next: [...next], notes };
 }
 
@@ -96,14 +100,16 @@ export async function carryOutRemoval(
     const removal = await planRemoval(deps, confirmed.entry, fromSlot);
     return deps.critical(async () => {
       const notes: HostNote[] = [];
-      for (const { agent, key } of removal.unpin) await deps.host.pinsOf(agent).set([key], null);
+      for (const { agent, key } of removal.unpin) await deps.host?.pinsOf(agent).set([key], null);
       for (const { slot, reading } of removal.slots) {
         if (repo === null) throw slotTaken();
         if (reading.occupant.kind === 'login') {
           await (await planCheckIn(repo, reading.occupant, slot.address.id, deps.now())).carryOut();
         }
         await slot.replace({ expect: reading.revision, put: null, takeOut: [] });
-        notes.push(...(await deps.host.reload(slot, null)).notes);
+        const reload = await deps.host?.reload(slot, null);
+        if (reload?.advice) notes.push({ code: 'RELOAD_NEEDED', text: reload.advice });
+        notes.push(...(reload?.notes ?? []));
       }
       await deps.repo.remove(identityKey(removal.entry.identity));
       return notes;

@@ -19,8 +19,10 @@ export function resolve(selector: string, entries: readonly IndexEntry[]): Index
     (entry) => entry.alias?.toLowerCase() === lower,
     (entry) => entry.identity.accountId === wanted,
     (entry) => entry.identity.email?.toLowerCase() === lower,
-    (entry) => wanted.length >= SHORTEST_PREFIX && identityKey(entry.identity).startsWith(wanted),
-    (entry) => wanted.length >= SHORTEST_PREFIX && entry.alias?.toLowerCase().startsWith(lower) === true,
+    (entry) =>
+      wanted.length >= SHORTEST_PREFIX &&
+      (identityKey(entry.identity).startsWith(wanted) ||
+        entry.alias?.toLowerCase().startsWith(lower) === true),
   ];
   for (const rung of rungs) {
     const found = entries.filter(rung);

@@ -6,15 +6,14 @@ import type { Env } from '../os/folders.js';
 import type { Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
 import type { SessionWish } from '../slot/session.js';
-import type { Slot, SlotChange, SlotReading } from '../slot/slot.js';
+import type { Slot, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js';
 import { type CheckIn, planCheckIn } from './check-in.js';
-import { holderOf, type OutsideHolder } from './custody.js';
+import { type CustodyDeps, holderOf } from './custody.js';
 import { type PinPlan, planPins } from './pins.js';
 import { entryOf } from './resolve.js';
 
-export interface PlanDeps {
+export interface PlanDeps extends CustodyDeps {
   readonly host: Host;
-  readonly outside: readonly OutsideHolder[];
   readonly now: () => number;
   readonly env: Env;
 }
@@ -68,9 +67,10 @@ export async function planSwitch(
 
   const checkIns: CheckIn[] = [];
   for (const { slot, reading } of readings) {
-    for (const [held, place] of loginsOf(group, slot, reading, wanted)) {
+    for (const { held, place, stays } of loginsOf(group, slot, reading, wanted)) {
       const checkIn = alsoHeld(repo, held, await planCheckIn(repo, held, place, now), checkIns);
-      if (checkIn !== null) checkIns.push(checkIn);
+      // An older login under another profile id is not overwritten, so it needs no back-up.
+      if (checkIn !== null && !(stays && checkIn.result === 'repo-newer')) checkIns.push(checkIn);
     }
   }
   const home = checkIns.findLast((checkIn) => sameIdentity(checkIn.kept.identity, wanted));
@@ -78,7 +78,7 @@ export async function planSwitch(
   const fingerprint = home?.fingerprint ?? entry.fingerprint;
   refuseOther(holding, wanted);
 
-  const custody = await holderOf(fingerprint, repo, host, group, deps.outside);
+  const custody = await holderOf({ entry, fingerprint }, repo, host, group, deps);
   if (custody.holder !== null) {
     const { name, remedy } = custody.holder;
     throw new RouterError(
@@ -104,20 +104,29 @@ export async function planSwitch(
   return { entry, holding, fingerprint, group, from, slots, checkIns, pins, notes };
 }
 
+interface FoundLogin {
+  readonly held: Holding;
+  /** `SlotAddress.id` of where it was found. */
+  readonly place: string;
+  /** Whether it is left there unless it turns out to be the very grant that goes into the slot. */
+  readonly stays: boolean;
+}
+
 /** The logins a switch must bring home: each occupant, and every neighbour of the wanted identity. */
 function loginsOf(
   group: SlotGroup,
   slot: Slot,
   { occupant, neighbours }: SlotReading,
   wanted: Identity,
-): [Holding, string][] {
+): FoundLogin[] {
+  const found: FoundLogin[] = [];
   // Copies that a release itself makes of its main agent's slot count as one holder with it.
-  const own: [Holding, string][] = occupant.kind === 'login' ? [[occupant, group.main.address.id]] : [];
+  if (occupant.kind === 'login') found.push({ held: occupant, place: group.main.address.id, stays: false });
   for (const neighbour of neighbours) {
     if (neighbour.kind !== 'login' || !sameIdentity(neighbour.identity, wanted)) continue;
-    own.push([neighbour, neighbourId(slot, neighbour.profileId)]);
+    found.push({ held: neighbour, place: neighbourId(slot.address, neighbour.profileId), stays: true });
   }
-  return own;
+  return found;
 }
 
 /** The same identity found in a second place: the same grant needs nothing more, another grant is sealed, never merged. */
@@ -137,8 +146,8 @@ function alsoHeld(
 }
 
 /** The id under which a neighbour's placement is remembered: the slot's own with the other profile's name. */
-export function neighbourId({ address }: Slot, profileId: string): string {
-  return `${address.id.slice(0, address.id.length - address.profileId.length)}${profileId}`;
+export function neighbourId({ id, profileId: own }: SlotAddress, profileId: string): string {
+  return `${id.slice(0, id.length - own.length)}${profileId}`;
 }
 
 function planSlot(

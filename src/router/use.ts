@@ -53,18 +53,25 @@ export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer
   const agent = request.agent ?? agentOf(request.session) ?? deps.host.defaultAgent;
   const wanted = await select(deps, request.selector, agent);
   const repo = await deps.opening;
+  const begun: Begun = { record: null, from: null };
   return deps.withLock(async () => {
     // The host may rotate the slot between our read and its lock; then decide again on what is there now.
     for (let attempt = 1; ; attempt += 1) {
       const plan = await planSwitch(deps, repo, wanted.identity, agent, request.session);
       if (request.dryRun) return answer(plan, 'planned', plan.pins.planned, null);
       try {
-        return await deps.critical(() => carryOut(deps, repo, plan));
+        return await deps.critical(() => carryOut(deps, repo, plan, begun));
       } catch (error) {
         if (attempt === 3 || !(error instanceof RouterError) || error.code !== 'SLOT_CHANGED') throw error;
       }
     }
   });
+}
+
+/** What outlives an attempt that wrote one slot of several and then found another changed. */
+interface Begun {
+  record: string | null;
+  from: Identity | null;
 }
 
 async function select(deps: UseDeps, selector: string, agent: string): Promise<IndexEntry> {
@@ -93,13 +100,18 @@ function agentOf(session: SessionWish): string | null {
   return session.kind === 'key' ? (/^agent:([^:]+):/.exec(session.key)?.[1] ?? null) : null;
 }
 
-async function carryOut(deps: UseDeps, repo: OpenRepo, plan: SwitchPlan): Promise<UseAnswer> {
-  const { entry, group, from } = plan;
+async function carryOut(deps: UseDeps, repo: OpenRepo, plan: SwitchPlan, begun: Begun): Promise<UseAnswer> {
+  const { entry, group } = plan;
   for (const checkIn of plan.checkIns) await checkIn.carryOut();
 
-  const switched = isSwitch(plan);
-  const record = await beginRecord(deps, plan, switched);
-  await writeSlots(deps, repo, plan, record, switched);
+  const switched = isSwitch(plan) || begun.record !== null;
+  if (begun.record === null) {
+    begun.from = plan.from;
+    begun.record = await beginRecord(deps, plan, switched);
+  }
+  const { from } = begun;
+  await writeSlots(deps, repo, plan, begun, switched);
+  const { record } = begun;
   if (switched && record !== null) await deps.journal.advance(record, 'swapped', deps.now());
   if (from !== null && !sameIdentity(from, entry.identity)) await repo.place(identityKey(from), null);
 
@@ -108,7 +120,8 @@ async function carryOut(deps: UseDeps, repo: OpenRepo, plan: SwitchPlan): Promis
   const pins = await plan.pins.carryOut();
   if (record !== null) await deps.journal.advance(record, 'done', deps.now());
   const notes = [...plan.notes, ...reload.notes, ...late, ...pins.notes];
-  return answer({ ...plan, notes }, switched ? 'switched' : 'already-active', pins.outcomes, reload);
+  const result = switched ? 'switched' : 'already-active';
+  return answer({ ...plan, from, notes }, result, pins.outcomes, reload);
 }
 
 /** A new record for a switch; else the one that a crash left unfinished and that this run finishes; else null. */
@@ -127,7 +140,7 @@ async function writeSlots(
   deps: UseDeps,
   repo: OpenRepo,
   plan: SwitchPlan,
-  record: string | null,
+  begun: Begun,
   switched: boolean,
 ): Promise<void> {
   const { entry, group, fingerprint } = plan;
@@ -143,12 +156,25 @@ async function writeSlots(
       prove(repo, plan, slot, after);
     }
   } catch (error) {
-    if (switched && written === 0 && (await unchanged(group.main, plan))) {
+    if (!switched || !isSwitch(plan)) throw error;
+    if (written > 0) throw halfway(error, group.main.address);
+    if (await unchanged(group.main, plan)) {
       await repo.place(key, entry.placement);
-      if (record !== null) await deps.journal.advance(record, 'abandoned', deps.now());
+      if (begun.record !== null) await deps.journal.advance(begun.record, 'abandoned', deps.now());
+      begun.record = null;
     }
     throw error;
   }
+}
+
+/** The main slot is written and a copy of it is not: whoever reads "nothing was changed" would be misled. */
+function halfway(error: unknown, { profileId, agent }: SlotAddress): unknown {
+  if (!(error instanceof RouterError)) return error;
+  return new RouterError(
+    error.code,
+    `${profileId} of agent ${agent} was switched, but not every copy of it: ${error.message}`,
+    { hint: 'run the command again to finish it', cause: error },
+  );
 }
 
 /** Whether the slot still is not the wanted one's, so that a failed write can be called one that never happened. */

@@ -52,13 +52,19 @@ export interface Host {
   /** The agent a new chat lands on (config `agents.list[].default`, else the first, else `main`). */
   readonly defaultAgent: string;
 
-  /** @throws AGENT_NOT_FOUND, HOST_UNTRUSTED_WITH_GRANT when this release cannot keep that agent apart. */
+  /** @throws AGENT_NOT_FOUND, also for a name without a letter or digit; HOST_UNTRUSTED_WITH_GRANT when this release cannot keep that agent apart. */
   slotsFor(agent: string): Promise<SlotGroup>;
 
   /** Every slot of every agent, for custody; a read-through agent has none of its own. */
   allSlots(): Promise<readonly Slot[]>;
 
   pinsOf(agent: string): Pins;
+
+  /**
+   * The keys of the agent's sessions in which a gateway is running a turn now, whose pins it may therefore still overwrite;
+   * empty when no gateway runs. Null when it cannot be told. Bounded to 3 s, never a RouterError.
+   */
+  activeRuns(agent: string): Promise<ReadonlySet<string> | null>;
 
   /**
    * Refuses what this release would do to a grant, before anything is written.

@@ -1,12 +1,18 @@
 import type { Holding } from '../holding.js';
 
-/** What sits in a slot. `foreign` is something `use` must not overwrite: an API key, a SecretRef, a sealed side file. */
+/**
+ * What sits in a slot. `foreign` is something `use` must not overwrite: an API key, a SecretRef, a sealed side file, a login
+ * whose own tokens do not tell whose it is. `what` is a noun phrase for a sentence and holds no token.
+ */
 export type Occupant =
   | { readonly kind: 'absent' }
   | ({ readonly kind: 'login' } & Holding)
   | { readonly kind: 'foreign'; readonly what: string };
 
-/** Another login of the same provider in the same store: one that a native multi-profile setup left there. */
+/**
+ * Another login of the same provider in the same store: one that a native multi-profile setup left there. One that cannot
+ * be understood is `foreign` too: it must not stop a switch that does not touch it.
+ */
 export type Neighbour = { readonly profileId: string } & (
   | ({ readonly kind: 'login' } & Holding)
   | { readonly kind: 'foreign'; readonly what: string }
@@ -52,7 +58,7 @@ export interface Slot {
    * Reads without a lock; a torn read is retried for a bounded time.
    * A store that does not exist reads as `absent` with no neighbours.
    * @throws SLOT_UNREADABLE when the store or the entry cannot be understood (never treated as empty).
-   * @throws IDENTITY_UNREADABLE, IDENTITY_MISMATCH when the entry's own tokens do not tell whose it is.
+   * @throws HOST_UNSUPPORTED for a store of a later format; IO when the system refuses the read.
    */
   read(): Promise<SlotReading>;
 

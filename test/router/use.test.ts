@@ -60,6 +60,7 @@ function bench(options: Omit<FakeHostOptions, 'slots'> & { slots?: FakeHostOptio
           opening: repo.open(),
           host,
           outside: [],
+          hostAt: async () => host,
           journal,
           withLock: (work) => work(),
           critical: (work) => work(),
@@ -285,7 +286,7 @@ t.test('another login of the wanted identity under another profile is left where
   await run(keyOf(bob));
   t.equal(await token(), refreshOf(bob));
   t.equal((await slot.read()).neighbours.length, 1);
-  t.equal(repo.backUps.length, 1);
+  t.equal(repo.backUps.length, 0, 'nothing of it was overwritten');
 });
 
 t.test('a login that somebody else holds is not put into a second place', async (t) => {
@@ -301,6 +302,65 @@ t.test('a login that somebody else holds is not put into a second place', async 
   const elsewhere = { ...codex, read: async () => login('bob', 'another login of bob') };
   t.equal((await run(keyOf(bob), {}, { outside: [elsewhere] })).result, 'switched');
 });
+
+t.test('a login that another OpenClaw of this machine was given is not put into a second one', async (t) => {
+  const there = fakeSlot({ stateDir: '/other' });
+  const other = fakeHost({ slots: [there] });
+  const { run, store, repo } = bench();
+  const alice = login('alice');
+  const open = await repo.open();
+  const placement = { slot: there.address.id, fingerprint: open.fingerprint(alice.grant), at: NOW };
+  await store(login('bob'));
+  await open.save(alice, { placement });
+  there.hostPuts(SLOT, alice);
+  const deps = { hostAt: async () => other };
+  t.equal(await codeOf(run(keyOf(alice), {}, deps)), 'IDENTITY_IN_USE');
+  there.hostPuts(SLOT, login('alice', 'rotated there', NOW));
+  t.equal(await codeOf(run(keyOf(alice), {}, deps)), 'IDENTITY_IN_USE', 'its rotation is newer than ours');
+  there.hostPuts(SLOT, login('carol'));
+  t.equal((await run(keyOf(alice), {}, deps)).result, 'switched');
+});
+
+t.test('another OpenClaw that is gone holds nothing', async (t) => {
+  const { run, repo } = bench();
+  const alice = login('alice');
+  const open = await repo.open();
+  const placement = {
+    slot: '/gone#main#openai-codex:default',
+    fingerprint: open.fingerprint(alice.grant),
+    at: NOW,
+  };
+  await open.save(alice, { placement });
+  const hostAt = async () => {
+    throw new RouterError('HOST_NOT_FOUND', 'there is none');
+  };
+  t.match(await run(keyOf(alice), {}, { hostAt }), { result: 'switched', notes: [] });
+});
+
+t.test(
+  'a copy that changes after the main slot was written: the answer still tells who was there before',
+  async (t) => {
+    const copy = fakeSlot({ agent: 'ops' });
+    let first = true;
+    const restlessCopy: FakeSlot = {
+      ...copy,
+      replace: async (change) => {
+        if (first) copy.hostPuts(SLOT, login('carol', 'by the host', NOW));
+        first = false;
+        return copy.replace(change);
+      },
+    };
+    const { run, store, journal } = bench({ copies: [restlessCopy] });
+    const [alice, bob] = [login('alice'), login('bob')];
+    await store(alice, bob);
+    await run(keyOf(alice));
+    first = true;
+    const answer = await run(keyOf(bob));
+    t.match(answer, { result: 'switched', from: { accountId: alice.identity.accountId } });
+    t.match(journal.records.at(-1), { from: { accountId: alice.identity.accountId }, step: 'done' });
+    t.equal(journal.records.length, 2);
+  },
+);
 
 t.test('a holder that cannot be read is named, not taken for empty', async (t) => {
   const { run, store } = bench();

@@ -1,10 +1,10 @@
 import { RouterError } from '../../errors.js';
 import { setAlias } from '../../router/alias.js';
-import { resolve } from '../../router/resolve.js';
+import { candidateOf, resolve } from '../../router/resolve.js';
 import { showText } from '../../text.js';
 import type { Cli } from '../cli.js';
 import { compose } from '../compose.js';
-import { type AliasDocument, DONE, personOf } from '../documents.js';
+import { type AliasDocument, DONE } from '../documents.js';
 import { phrase } from '../people.js';
 
 export interface AliasOptions {
@@ -30,7 +30,7 @@ export async function runAlias(
   const document: AliasDocument = {
     ...DONE,
     result: name === undefined ? 'removed' : 'set',
-    identity: personOf(entry),
+    identity: candidateOf(entry),
   };
   cli.print(document, () =>
     name === undefined

@@ -1,7 +1,13 @@
 import { RouterError } from '../../errors.js';
 import type { Holding } from '../../holding.js';
 import type { IndexEntry, OpenRepo } from '../../repo/repo.js';
-import { applyImport, type ImportOptions as Decision, planImport, readStored } from '../../router/import.js';
+import {
+  applyImport,
+  type ImportOptions as Decision,
+  expectIdentity,
+  planImport,
+  readStored,
+} from '../../router/import.js';
 import {
   type HomeChoice,
   homeCandidate,
@@ -11,9 +17,10 @@ import {
 import { findInHost } from '../../router/import-openclaw.js';
 import type { LoginHome, LoginSource } from '../../router/import-source.js';
 import type { Candidate } from '../../router/import-step.js';
+import { candidateOf } from '../../router/resolve.js';
 import type { Host } from '../../slot/host.js';
 import { showText } from '../../text.js';
-import { DONE, type ImportDocument, personOf } from '../documents.js';
+import { DONE, type ImportDocument } from '../documents.js';
 import type { HostOptions, KeyOptions } from '../options.js';
 import { phrase } from '../people.js';
 import type { Choice } from '../terminal.js';
@@ -120,6 +127,7 @@ async function fromHome(
   if (shown !== null) {
     if (wanted === null && !parts.canAsk) throw choiceNeeded(home);
     if (wanted !== 'keep') await home.admitTaking();
+    if (decision.expect !== null) expectIdentity({ holding: shown, from: home.folder }, decision.expect);
   }
   const repo = await parts.openRepo();
   if (shown !== null) {
@@ -140,6 +148,8 @@ async function fromCopies(
   decision: Decision,
 ): Promise<Shown> {
   const host = from.kind === 'openclaw' ? await parts.host() : null;
+  // Before the vault is made or opened for somebody else's login.
+  if (from.kind === 'copy' && decision.expect !== null) expectIdentity(from, decision.expect);
   const repo = await parts.openRepo();
   const result = await parts.withLock(async () => {
     const fingerprint: OpenRepo['fingerprint'] = (grant) => repo.fingerprint(grant);
@@ -207,7 +217,7 @@ function show(parts: ImportParts, result: ImportOutcome, entries: readonly Index
     ...DONE,
     result: result.imported.some((one) => one.result !== 'unchanged') ? 'imported' : 'unchanged',
     imported: result.imported.map((one) => ({
-      identity: personOf(one.entry),
+      identity: candidateOf(one.entry),
       result: one.result,
       source: one.entry.source,
       shared: one.entry.sharedWith,

@@ -1,8 +1,9 @@
 import { list } from '../../router/list.js';
+import { candidateOf } from '../../router/resolve.js';
 import { showText } from '../../text.js';
 import type { Cli } from '../cli.js';
 import { compose } from '../compose.js';
-import { DONE, type ListDocument, personIn, personOf, slotOf } from '../documents.js';
+import { DONE, type ListDocument, personIn, slotOf } from '../documents.js';
 import type { HostOptions } from '../options.js';
 import { peopleTable, phrase } from '../people.js';
 
@@ -18,7 +19,7 @@ export async function runList(cli: Cli, options: ListOptions): Promise<void> {
   const document: ListDocument = {
     ...DONE,
     identities: identities.map(({ entry, active }) => ({
-      ...personOf(entry),
+      ...candidateOf(entry),
       workspace: entry.identity.workspace,
       active,
       verified: entry.verified,

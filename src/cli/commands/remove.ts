@@ -1,12 +1,12 @@
 import { RouterError } from '../../errors.js';
 import { requireReplacing } from '../../os/platform.js';
 import { carryOutRemoval, planRemoval, type Removal } from '../../router/remove.js';
-import { resolve } from '../../router/resolve.js';
-import type { HostNote } from '../../slot/host.js';
+import { candidateOf, resolve } from '../../router/resolve.js';
+import type { Host, HostNote } from '../../slot/host.js';
 import { showText } from '../../text.js';
 import type { Cli } from '../cli.js';
 import { compose } from '../compose.js';
-import { DONE, personOf, type RemoveDocument, slotOf } from '../documents.js';
+import { DONE, type RemoveDocument, slotOf } from '../documents.js';
 import type { HostOptions } from '../options.js';
 import { phrase } from '../people.js';
 
@@ -23,7 +23,7 @@ export async function runRemove(cli: Cli, selector: string, options: RemoveOptio
   const deps = {
     repo: parts.repo,
     open: parts.openRepo,
-    host: await parts.host(),
+    host: await absentAsNull(parts.host()),
     withLock: parts.withLock,
     critical: cli.interruption.critical,
     now: cli.now,
@@ -63,7 +63,7 @@ function removeDocument(
   return {
     ...DONE,
     result,
-    identity: personOf(removal.entry),
+    identity: candidateOf(removal.entry),
     clearedSlots: removal.slots.map(({ slot }) => slotOf(slot.address)),
     unpinned: removal.unpin.map(({ key }) => key),
     next: [...removal.next],
@@ -92,4 +92,13 @@ function cleared({ clearedSlots, next }: RemoveDocument): string {
 function nextText(next: readonly string[]): string {
   if (next.length === 0) return 'OpenClaw has no Codex login left: codex-router use <another>';
   return `OpenClaw uses ${next.map((id) => showText(id, 60)).join(', ')} next`;
+}
+
+async function absentAsNull(host: Promise<Host>): Promise<Host | null> {
+  try {
+    return await host;
+  } catch (error) {
+    if (error instanceof RouterError && error.code === 'HOST_NOT_FOUND') return null;
+    throw error;
+  }
 }

@@ -1,8 +1,10 @@
+import { RouterError } from '../../errors.js';
 import { vaultStatus } from '../../repo/vault-status.js';
 import { status } from '../../router/status.js';
+import type { HostNote } from '../../slot/host.js';
 import { showText } from '../../text.js';
 import type { Cli } from '../cli.js';
-import { compose } from '../compose.js';
+import { compose, type Parts } from '../compose.js';
 import { DONE, personIn, type StatusDocument, slotOf } from '../documents.js';
 import type { HostOptions } from '../options.js';
 import { phrase } from '../people.js';
@@ -10,9 +12,10 @@ import { phrase } from '../people.js';
 /** `codex-router status`: looks, and only looks. */
 export async function runStatus(cli: Cli, options: HostOptions): Promise<void> {
   const parts = compose(cli, options);
-  const [seen, vault] = await Promise.all([
+  const [seen, vault, leftover] = await Promise.all([
     status(parts.repo, parts.host, parts.journal, cli.env),
     vaultStatus(parts.repoDeps),
+    leftoverNotes(parts),
   ]);
   const { host, session, interrupted } = seen;
   const entries = await parts.repo.list();
@@ -39,9 +42,23 @@ export async function runStatus(cli: Cli, options: HostOptions): Promise<void> {
       keySources: vault.keys.map(({ kind }) => kind),
       warnings: [...vault.warnings],
     },
-    notes: [...seen.notes],
+    notes: [...seen.notes, ...leftover],
   };
   cli.print(document, () => text(document));
+}
+
+/** A login that an interrupted import took out of the Codex home is nowhere else: somebody has to say so. */
+async function leftoverNotes(parts: Parts): Promise<readonly HostNote[]> {
+  try {
+    const home = await (await parts.logins()).home();
+    if ((await home.readLeftover()) === null) return [];
+  } catch (error) {
+    if (!(error instanceof RouterError)) throw error;
+    // Without a Codex home there is nothing left over in it.
+    if (error.code === 'LOGIN_NOT_FOUND') return [];
+  }
+  const text = 'an import was interrupted with a login half taken over: codex-router import finishes it';
+  return [{ code: 'IMPORT_INTERRUPTED', text }];
 }
 
 function text({ host, slots, session, interrupted, vault, identities, notes }: StatusDocument): string {

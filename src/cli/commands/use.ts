@@ -1,17 +1,18 @@
 import { RouterError } from '../../errors.js';
 import { requireReplacing } from '../../os/platform.js';
 import type { IndexEntry } from '../../repo/repo.js';
+import { resolve } from '../../router/resolve.js';
 import { type UseAnswer, use } from '../../router/use.js';
 import type { SessionWish } from '../../slot/session.js';
 import { showText } from '../../text.js';
 import { type Cli, painter } from '../cli.js';
 import { compose } from '../compose.js';
 import { DONE, personIn, slotOf, type UseDocument } from '../documents.js';
-import type { HostOptions, KeyOptions } from '../options.js';
+import type { HostOptions } from '../options.js';
 import { phrase } from '../people.js';
 import { pick } from '../picker.js';
 
-export interface UseOptions extends HostOptions, KeyOptions {
+export interface UseOptions extends HostOptions {
   readonly agent?: string;
   /** A key; `false` for --no-session; true or absent for the current one. */
   readonly session?: string | boolean;
@@ -24,14 +25,20 @@ export async function runUse(cli: Cli, selector: string | undefined, options: Us
   requireReplacing(cli.platform);
   const session = sessionChoice(options);
   const parts = compose(cli, options);
-  const host = await parts.host();
-  const wanted = selector ?? (await pick(cli, parts, options.agent ?? null));
-  const opening = parts.openRepo();
+  const { wanted, host } = await parts.besideKeychain(async () => {
+    const finding = parts.host();
+    finding.catch(() => undefined);
+    const chosen = selector ?? (await pick(cli, parts, options.agent ?? null));
+    // Nobody is asked for a passphrase for an identity or an OpenClaw that is not there.
+    if (chosen !== '-') resolve(chosen, await parts.repo.list());
+    return { wanted: chosen, host: await finding };
+  });
   const answer = await use(
     {
       repo: parts.repo,
-      opening,
+      opening: parts.openRepo(),
       host,
+      hostAt: parts.hostAt,
       outside: parts.outside,
       journal: parts.journal,
       withLock: parts.withLock,
