@@ -25,7 +25,6 @@ export const EXIT_OF = {
   AGENT_NOT_FOUND: EXIT.whom,
   NO_PREVIOUS: EXIT.whom,
 
-  LOGIN_NEEDED: EXIT.login,
   LOGIN_NOT_FOUND: EXIT.login,
 
   KEYCHAIN_NO_BUS: EXIT.outside,
@@ -41,7 +40,6 @@ export const EXIT_OF = {
   VAULT_MISSING: EXIT.outside,
   HOST_NOT_FOUND: EXIT.outside,
   HOST_UNREADABLE: EXIT.outside,
-  GATEWAY_UNREACHABLE: EXIT.outside,
   GATEWAY_DENIED: EXIT.outside,
   IO: EXIT.outside,
 

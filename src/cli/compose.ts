@@ -1,10 +1,12 @@
 import { join, resolve } from 'node:path';
+import { RouterError } from '../errors.js';
 import { type RouterFolders, routerFolders } from '../os/folders.js';
 import { type Journal, journalIn } from '../repo/journal.js';
 import { parseKeyKind } from '../repo/key-kind.js';
 import { openKeychain } from '../repo/keychain.js';
+import type { RepoDeps } from '../repo/opening.js';
 import type { OpenRepo, Repo } from '../repo/repo.js';
-import { openRepoAt, type RepoDeps } from '../repo/store.js';
+import { openRepoAt } from '../repo/store.js';
 import type { OutsideHolder } from '../router/custody.js';
 import type { LoginSource } from '../router/import-source.js';
 import type { Host } from '../slot/host.js';
@@ -69,7 +71,10 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
       return host;
     },
     hostAt: (stateDir) => findHost(cli, { stateDir }, uid),
-    withLock: async (work) => (await import('../os/lock.js')).withRouterLock(folders.data, work),
+    withLock: async (work) => {
+      const onWait = () => cli.say('waiting for another codex-router to finish ...');
+      return (await import('../os/lock.js')).withRouterLock(folders.data, work, { onWait });
+    },
     outside: [codexHolder(logins)],
     logins,
   };
@@ -94,15 +99,24 @@ async function findHost(
     },
     reload: async (target, routed, expiresAt) =>
       (await import('../openclaw/reload.js')).reloadSlot(target, routed, expiresAt, cli.now),
+    activeRuns: async (target, agent) =>
+      (await import('../openclaw/reload.js')).runningSessions(target, agent),
   });
 }
 
-/** The Codex CLI's own home: absent is nobody, and a home that the environment names wrongly is not this command's matter. */
+/** The Codex CLI's own home. One that is not there, or holds no ChatGPT login, holds nothing of ours. */
 function codexHolder(logins: () => Promise<LoginSource>): OutsideHolder {
   return {
     name: 'the Codex CLI',
     remedy: 'codex-router import --take moves the login out of the Codex home',
-    read: async () => (await (await logins()).home()).read(),
+    read: async () => {
+      try {
+        return await (await (await logins()).home()).read();
+      } catch (error) {
+        if (error instanceof RouterError && error.code === 'LOGIN_NOT_FOUND') return null;
+        throw error;
+      }
+    },
   };
 }
 

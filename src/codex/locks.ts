@@ -16,7 +16,7 @@ export interface Flock {
   /** How long to wait for each of the two locks, seconds. */
   readonly waitSeconds: number;
   /**
-   * How long to hold them at most, ms. Far below 5 s: after that Codex gives up on `auth.json.lock`, and loses the token it
+   * After how long coreutils' `timeout` ends the child that holds them, ms, whatever this process does. Far below 5 s: after that Codex gives up on `auth.json.lock`, and loses the token it
    * wanted to write (0.169, measured).
    */
   readonly holdMs: number;
@@ -24,16 +24,19 @@ export interface Flock {
 
 const CONFLICT = 100;
 
+const TIMED_OUT = 124;
+
 /**
- * Finds `flock` before anything is written.
+ * Finds `flock` and `timeout` before anything is written.
  * @throws PLATFORM_UNSUPPORTED where there is no util-linux `flock` (Windows, macOS, BusyBox).
  */
 export async function findFlock(env: Env, platform: NodeJS.Platform): Promise<Flock> {
   const flock: Flock = { env: { PATH: env.PATH ?? '' }, waitSeconds: 4, holdMs: 2500 };
-  if (platform === 'win32' || !(await isUtilLinux(flock))) {
+  const found = platform !== 'win32' && (await isUtilLinux(flock)) && (await isInTime(flock));
+  if (!found) {
     throw new RouterError(
       'PLATFORM_UNSUPPORTED',
-      "taking a login out of Codex needs util-linux's flock, which is not on this machine",
+      "taking a login out of Codex needs util-linux's flock and coreutils' timeout, which this machine has not",
       { hint: 'codex-router import --keep copies it instead, and leaves it shared with Codex' },
     );
   }
@@ -42,7 +45,8 @@ export async function findFlock(env: Env, platform: NodeJS.Platform): Promise<Fl
 
 /**
  * Runs `work` while holding `<home>/auth.lock` and `<auth.json>.lock`, in Codex's own order, for `holdMs` at most: then the
- * locks are let go and `stillHeld` throws. They are let go too when this process dies.
+ * child that holds them ends, also while this process is stopped or busy, and `stillHeld` rejects with HOST_BUSY. They are
+ * let go too when this process dies.
  * @param file the real auth.json; its lock lies beside it.
  * @throws HOST_BUSY when somebody holds a lock longer than `flock.waitSeconds`, or `work` was too slow; IO.
  */
@@ -50,28 +54,27 @@ export async function withCodexLocks<T>(
   flock: Flock,
   home: string,
   file: string,
-  work: (stillHeld: () => void) => Promise<T>,
+  work: (stillHeld: () => Promise<void>) => Promise<T>,
 ): Promise<T> {
   const locks = [join(home, 'auth.lock'), `${file}.lock`];
   for (const lock of locks) await createLockFile(lock);
-  // --no-fork: one process that holds both locks, so that one pid is all there is to stop.
+  // --no-fork: one process takes both locks. It hands them to `timeout` and `cat`, which end with each other.
   const take = ['--no-fork', '--exclusive', '-E', String(CONFLICT), '-w', String(flock.waitSeconds)];
   const [first = '', second = ''] = locks;
-  const child = spawn('flock', [...take, first, 'flock', ...take, second, 'cat'], {
+  const hold = ['timeout', String(flock.holdMs / 1000), 'cat'];
+  const child = spawn('flock', [...take, first, 'flock', ...take, second, ...hold], {
     env: flock.env,
     stdio: ['pipe', 'pipe', 'ignore'],
   });
   const ended = endOf(child);
   try {
     await heldBy(child, ended, flock);
-    const letGo = setTimeout(() => child.kill('SIGKILL'), flock.holdMs);
-    try {
-      return await work(() => {
-        if (child.exitCode !== null || child.signalCode !== null || child.killed) throw tooSlow();
-      });
-    } finally {
-      clearTimeout(letGo);
-    }
+    return await work(async () => {
+      // File calls that are carried out at once let no event in: the second turn has looked for the child's end.
+      await turn();
+      await turn();
+      if (child.exitCode !== null || child.signalCode !== null) throw tooSlow();
+    });
   } finally {
     child.stdin.end();
     const stop = setTimeout(() => child.kill('SIGKILL'), 1000);
@@ -93,6 +96,7 @@ async function heldBy(
   try {
     const outcome = await Promise.race([echo, ended]);
     if (outcome === 'held') return;
+    if (outcome === TIMED_OUT) throw tooSlow();
     if (outcome === CONFLICT || outcome === null) {
       throw new RouterError('HOST_BUSY', 'a Codex program is holding the lock on its login', {
         hint: 'close it, or wait until its turn has ended, and run codex-router import again',
@@ -126,6 +130,16 @@ async function isUtilLinux(flock: Flock): Promise<boolean> {
   const status = await endOf(child);
   clearTimeout(deadline);
   return status === 0 && said.includes('util-linux');
+}
+
+/** Whether `timeout` knows parts of a second, as that of coreutils does. */
+async function isInTime(flock: Flock): Promise<boolean> {
+  const child = spawn('timeout', ['2.5', 'true'], { env: flock.env, stdio: 'ignore' });
+  return (await endOf(child)) === 0;
+}
+
+function turn(): Promise<void> {
+  return new Promise((next) => setImmediate(next));
 }
 
 /** The exit status; null when it was killed; -1 when it could not be started. */

@@ -21,7 +21,7 @@ export async function admitTaking(login: CodexLogin, uid: number | null): Promis
       { hint: 'save that elsewhere and take it out of the file, or codex-router import --keep' },
     );
   }
-  const owner = (await stat(login.file)).uid;
+  const owner = await ownerOf(login.file);
   if (uid !== null && owner !== uid) {
     throw new RouterError('HOST_FOREIGN_OWNER', `${login.file} belongs to another user of this machine`, {
       hint: 'run codex-router as that user, without sudo',
@@ -46,7 +46,7 @@ export async function takeLogin(home: CodexHome, login: CodexLogin, flock: Flock
   await withCodexLocks(flock, home.folder, login.file, async (stillHeld) => {
     await expectStill(home, login, login.file);
     if (await exists(taken)) throw changed(`another import is taking the login of ${home.folder}`);
-    stillHeld();
+    await stillHeld();
     await move(login.file, taken);
   });
   try {
@@ -123,6 +123,14 @@ async function remove(path: string): Promise<void> {
       ioError(error, path, 'write'),
       'the login is sealed, but its file could not be removed',
     );
+  }
+}
+
+async function ownerOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).uid;
+  } catch (error) {
+    throw ioError(error, path, 'read');
   }
 }
 

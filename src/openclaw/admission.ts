@@ -5,6 +5,7 @@ import { readFile } from '../os/files.js';
 import type { Env } from '../os/folders.js';
 import { absolutePath } from './places.js';
 import type { Release, ReleaseTraits } from './release.js';
+import { filled } from './text.js';
 
 export interface AdmissionFacts {
   readonly release: Release | null;
@@ -22,7 +23,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
  * be any through 4.5 and so one of the dangerous ones: it is refused like them, because a rotated token that is lost was
  * the only copy (law 2) and each remedy is cheap. Codex's keychain store (macOS) is not looked at.
  * @param expiresAt ms epoch of the grant that would go in.
- * @throws HOST_UNTRUSTED_WITH_GRANT with the remedy as hint; HOST_UNREADABLE when Codex's auth.json cannot be read.
+ * @throws HOST_UNTRUSTED_WITH_GRANT with the remedy as hint; IO when Codex's auth.json cannot be read.
  */
 export async function admitGrant(facts: AdmissionFacts, expiresAt: number, now: number): Promise<void> {
   const { release, traits } = facts;
@@ -53,9 +54,8 @@ export async function admitGrant(facts: AdmissionFacts, expiresAt: number, now: 
 }
 
 function codexAuthPath(env: Env, home: string): string {
-  const set = env.CODEX_HOME?.trim();
-  const folder =
-    set === undefined || set === '' ? join(home, '.codex') : absolutePath(set, home, 'CODEX_HOME');
+  const set = filled(env.CODEX_HOME);
+  const folder = set === null ? join(home, '.codex') : absolutePath(set, home, 'CODEX_HOME');
   return join(folder, 'auth.json');
 }
 

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { RouterError } from '../errors.js';
-import { stat } from '../os/files.js';
 import type { Secret } from '../secret.js';
 import type { HostNote, SlotGroup } from '../slot/host.js';
 import type { Occupant, Slot } from '../slot/slot.js';
+import { statOf } from './store-file.js';
 
 /** Which stores there are and who reads which. */
 export interface AgentStores {
@@ -27,11 +27,16 @@ export interface AgentStores {
  */
 export async function groupSlots(stores: AgentStores, agent: string): Promise<SlotGroup> {
   if (!stores.agents.includes(agent)) {
-    throw new RouterError('AGENT_NOT_FOUND', `OpenClaw has no agent ${agent}`, {
-      hint: `agents here: ${stores.agents.join(', ')}`,
-    });
+    throw noSuchAgent(stores, agent);
   }
   return stores.copiesMain ? await tied(stores, agent) : await apart(stores, agent);
+}
+
+export function noSuchAgent(stores: AgentStores, name: string): RouterError {
+  const called = name.trim() === '' ? 'without a name' : name;
+  return new RouterError('AGENT_NOT_FOUND', `OpenClaw has no agent ${called}`, {
+    hint: `agents here: ${stores.agents.join(', ')}`,
+  });
 }
 
 async function tied(stores: AgentStores, agent: string): Promise<SlotGroup> {
@@ -122,7 +127,7 @@ function refreshTokenOf(occupant: Occupant): Secret | null {
   return occupant.kind === 'login' ? occupant.grant.refreshToken : null;
 }
 
-/** The main store and every agent's own store that exists. */
+/** The main store and every agent's own store, unless it is known not to exist: one that cannot be looked at fails its reader. */
 export async function existingSlots(
   stores: AgentStores,
   agentDir: (agent: string) => string,
@@ -131,8 +136,16 @@ export async function existingSlots(
   for (const agent of stores.agents) {
     const own = stores.ownOf(agent);
     if (slots.includes(own)) continue;
-    const there = await stat(join(agentDir(agent), 'auth-profiles.json')).catch(() => null);
-    if (there !== null) slots.push(own);
+    if (await mayExist(join(agentDir(agent), 'auth-profiles.json'))) slots.push(own);
   }
   return slots;
+}
+
+async function mayExist(path: string): Promise<boolean> {
+  try {
+    return (await statOf(path)) !== null;
+  } catch (error) {
+    if (error instanceof RouterError) return true;
+    throw error;
+  }
 }

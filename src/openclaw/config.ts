@@ -3,6 +3,7 @@ import type { Json, JsonObject } from '../json.js';
 import type { Env } from '../os/folders.js';
 import { readConfigFile } from './includes.js';
 import { absolutePath } from './places.js';
+import { filled } from './text.js';
 
 /** What codex-router needs of openclaw.json; `value` is the whole of it, `${NAME}` not yet replaced. */
 export interface HostConfig {
@@ -46,7 +47,7 @@ function parseConfig(path: string, value: JsonObject): HostConfig {
   const textAt = (found: Json | undefined, where: string): string | null => {
     if (found === undefined || found === null) return null;
     if (typeof found !== 'string') throw wrong(where);
-    return found.trim() === '' ? null : found.trim();
+    return filled(found);
   };
   const agentAt = (found: Json, where: string): HostConfig['agents'] => {
     if (found === null) return [];
@@ -88,7 +89,7 @@ export function agentId(text: string): string {
  * @throws HOST_UNREADABLE naming `what` when a variable is not set or the path is not absolute.
  */
 export function configuredPath(text: string, what: string, env: Env, home: string): string {
-  const filled = text.replace(/\$(\$?)\{([A-Z_][A-Z0-9_]*)\}/g, (_match, escaped: string, name: string) => {
+  const whole = text.replace(/\$(\$?)\{([A-Z_][A-Z0-9_]*)\}/g, (_match, escaped: string, name: string) => {
     if (escaped !== '') return `\${${name}}`;
     const value = env[name];
     if (value !== undefined && value !== '') return value;
@@ -101,7 +102,7 @@ export function configuredPath(text: string, what: string, env: Env, home: strin
     );
   });
   try {
-    return absolutePath(filled, home, what);
+    return absolutePath(whole, home, what);
   } catch (error) {
     throw new RouterError('HOST_UNREADABLE', `${what} in openclaw.json is not an absolute path`, {
       hint: 'OpenClaw resolves it against the folder it was started in; make it a full path',

@@ -4,6 +4,7 @@ import * as z from 'zod/mini';
 import { readFile } from '../os/files.js';
 import type { Env } from '../os/folders.js';
 import { Secret } from '../secret.js';
+import { filled } from './text.js';
 
 /** A secret in openclaw.json: text, perhaps with `${NAME}` in it, or a SecretRef. */
 export type SecretInput =
@@ -67,8 +68,8 @@ function secretFrom(input: z.infer<typeof secretInput> | undefined): SecretInput
 }
 
 /**
- * The person's variables over those of `<stateDir>/.env`, as OpenClaw itself loads them. A file that cannot be read adds
- * nothing.
+ * The person's variables over those of `<stateDir>/.env`, as OpenClaw itself loads them. One that cannot be read, or is a pipe of
+ * a password manager, adds nothing.
  */
 export async function hostEnv(stateDir: string, env: Env): Promise<Env> {
   try {
@@ -83,11 +84,6 @@ export function gatewayPort(config: GatewayConfig, env: Env): number {
   const given = /^(?:[^:]+:|\[[^\]]+\]:)?(\d+)$/.exec(env.OPENCLAW_GATEWAY_PORT?.trim() ?? '')?.[1];
   const port = Number(given);
   return given !== undefined && isPort(port) ? port : (config.port ?? 18789);
-}
-
-export function filled(text: string | undefined): string | null {
-  const trimmed = text?.trim();
-  return trimmed === undefined || trimmed === '' ? null : trimmed;
 }
 
 function isPort(value: number): boolean {

@@ -1,7 +1,8 @@
 import type { Env } from '../os/folders.js';
-import { filled, type GatewayConfig, gatewayPort } from './gateway-config.js';
+import { type GatewayConfig, gatewayPort } from './gateway-config.js';
 import type { FailureReason } from './gateway-failure.js';
 import type { CredentialScope } from './gateway-secret.js';
+import { filled } from './text.js';
 
 /** Where the gateway is, and whether codex-router may speak to it. */
 export interface Endpoint {

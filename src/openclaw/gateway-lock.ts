@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
-import { systemErrorCode } from '../errors.js';
 import { readFile } from '../os/files.js';
+import { isRunning } from './live-process.js';
 
 const lockSchema = z.looseObject({
   pid: z.int().check(z.positive()),
@@ -25,25 +25,9 @@ export async function runningGateway(
   const hash = createHash('sha256').update(configPath).digest('hex').slice(0, 8);
   try {
     const lock = lockSchema.parse(JSON.parse(await readFile(join(folder, `gateway.${hash}.lock`), 'utf8')));
-    if (lock.configPath !== configPath || !isAlive(lock.pid)) return null;
-    if (lock.startTime !== undefined && (await startTimeOf(lock.pid)) !== lock.startTime) return null;
+    if (lock.configPath !== configPath || !isRunning(lock.pid, lock.startTime ?? null)) return null;
     return lock.pid;
   } catch {
     return null;
   }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return systemErrorCode(error) === 'EPERM';
-  }
-}
-
-/** Field 22 of /proc/<pid>/stat, by which OpenClaw on Linux tells a reused pid; the name before it may hold blanks. */
-async function startTimeOf(pid: number): Promise<number | null> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return Number(fields[19]);
 }

@@ -1,6 +1,7 @@
 import type { Env } from '../os/folders.js';
 import { Secret } from '../secret.js';
-import { filled, type GatewayConfig, type SecretInput } from './gateway-config.js';
+import type { GatewayConfig, SecretInput } from './gateway-config.js';
+import { filled } from './text.js';
 
 /** What one `connect` carries; at least one of the two. */
 export interface GatewayCredential {

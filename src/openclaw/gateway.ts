@@ -40,8 +40,8 @@ export interface GatewayLimits {
 }
 
 export interface ReloadDeps extends GatewayPlace {
-  /** The agent whose slot was written. */
-  readonly agent: string;
+  /** Whether the slot is in the main store (`resolveOpenClawAgentDir`), the only one a gateway reports (5.7: `models.authStatus`). */
+  readonly inMainStore: boolean;
   readonly provider: string;
   readonly profileId: string;
   /** ms epoch; the `expires` that was written, by which the gateway's answer is recognised; null for a slot that was cleared. */
@@ -50,7 +50,11 @@ export interface ReloadDeps extends GatewayPlace {
   readonly now: () => number;
 }
 
-const LIMITS: GatewayLimits = { exchange: 8000, command: 15_000 };
+/** A busy machine's gateway was seen to take 9 s for `models.authStatus` (5.7, two cores). */
+const LIMITS: GatewayLimits = { exchange: 12_000, command: 15_000 };
+
+/** For looking which sessions are in a turn, the knock included; while it lasts the switch waits. */
+const RUNS_MS = 3000;
 
 /** From here on a turn's own end re-reads the slot into the snapshot (string scan; seen on 5.7, not on 3.28). */
 const SELF_HEALING = '2026.4.14';
@@ -69,7 +73,7 @@ const COMMAND_MAY_HELP: ReadonlySet<FailureReason> = new Set([
 
 /**
  * Makes the running gateway of a state directory re-read its logins and asks it which one it now has. Nothing listening is
- * decided in milliseconds and without loading `ws`; an exchange is bounded to 8 s, the installed command (releases before
+ * decided in milliseconds and without loading `ws`; an exchange is bounded to 12 s, the installed command (releases before
  * 4.5) to 15 s. Never throws for what a gateway does, never restarts or ends one, never sends its token off loopback.
  *
  * `now` is `proved` when the gateway itself reports `expiresAt` for the slot; without proof a GATEWAY_UNPROVED note says why.
@@ -90,7 +94,7 @@ export async function reloadGateway(deps: ReloadDeps): Promise<ReloadOutcome> {
 
   let running = deps.release;
   try {
-    return await withLink(deps, config, env, endpoint, async (link, signal) => {
+    return await withLink(deps, config, env, endpoint, limitsOf(deps).exchange, async (link, signal) => {
       running = link.hello.version ?? running;
       return await reloadOver(deps, link, signal, at);
     });
@@ -112,18 +116,19 @@ export async function reloadGateway(deps: ReloadDeps): Promise<ReloadOutcome> {
 /**
  * The keys of sessions in which the gateway is running a turn, whose pins it may therefore still overwrite; empty when no
  * gateway runs. Null when it cannot be told: not 5.7's `hasActiveRun` rows (3.28 has none), not reachable, not this state
- * directory's. Seen on 5.7: runs of `chat.send` and of `agent`. Not seen: `openclaw agent --local`, and sessions
- * beyond the 500 most recent.
+ * directory's, or not within 3 s in all (else `limits.exchange`). Seen on 5.7: runs of `chat.send` and of `agent`. Not
+ * seen: `openclaw agent --local`, and sessions beyond the 500 most recent.
  */
 export async function activeRuns(place: GatewayPlace): Promise<ReadonlySet<string> | null> {
   const { config } = place;
   if (config === null) return null;
+  const deadline = performance.now() + (place.limits?.exchange ?? RUNS_MS);
   const env = await hostEnv(place.stateDir, place.env);
   const endpoint = findEndpoint(config, env);
   const absence = await findAbsence(place, endpoint);
   if (absence !== null) return absence === 'none' ? new Set() : null;
   try {
-    return await withLink(place, config, env, endpoint, async (link) => {
+    return await withLink(place, config, env, endpoint, deadline - performance.now(), async (link) => {
       if ((await servesStateDir(link, place.stateDir)) !== true) return null;
       const answer = await link.call('sessions.list', { limit: 500, includeGlobal: true });
       return answer.ok ? parseActiveRuns(answer.payload) : null;
@@ -147,6 +152,7 @@ async function withLink<T>(
   config: GatewayConfig,
   env: Env,
   endpoint: Endpoint,
+  waitMs: number,
   use: (link: Link, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   if (endpoint.url === null) throw new GatewayFailure(endpoint.obstacle ?? 'not-loopback');
@@ -154,7 +160,7 @@ async function withLink<T>(
   if (found.kind === 'none') throw new GatewayFailure('no-secret');
   if (found.kind === 'unreadable') throw new GatewayFailure('secret-unreadable', found.path);
   const deadline = new AbortController();
-  const timer = setTimeout(() => deadline.abort(), limitsOf(place).exchange);
+  const timer = setTimeout(() => deadline.abort(), waitMs);
   try {
     const link = await openLink(
       endpoint.url,
@@ -187,7 +193,7 @@ async function reloadOver(
     );
   }
   if (deps.expiresAt === null) return told(deps, 'an empty slot has nothing to report');
-  if (deps.agent !== 'main') return told(deps, 'a gateway reports only the logins of the agent main');
+  if (!deps.inMainStore) return told(deps, 'a gateway reports only the logins of the main agent’s store');
   if (!link.hello.methods.has('models.authStatus')) {
     return told(deps, 'this release has no way to ask a gateway which login it has');
   }

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
-import { RouterError, systemErrorCode } from '../errors.js';
+import { RouterError } from '../errors.js';
 import type { JsonObject } from '../json.js';
-import { ioError, writeAtomic } from '../os/atomic.js';
-import { stat } from '../os/files.js';
+import { writeAtomic } from '../os/atomic.js';
 import type { Occupant, Revision, Slot, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js';
 import { type LockPatience, refreshLock, storeLock, withHostLocks } from './locks.js';
+import { refuseForeignOwner } from './owner.js';
 import {
   type EntryPlace,
   encodeEntry,
@@ -27,7 +27,7 @@ import {
   setStats,
   statsOf,
 } from './selection.js';
-import { isUnchanged, type JsonFile, type Patience, readJsonFile } from './store-file.js';
+import { isUnchanged, type JsonFile, type Patience, readJsonFile, statOf } from './store-file.js';
 
 export interface JsonSlotPlace {
   readonly address: SlotAddress;
@@ -69,18 +69,8 @@ async function load(place: JsonSlotPlace): Promise<Loaded> {
   const state = await readJsonFile(place.statePath, 'SLOT_UNREADABLE', place.torn);
   if (profiles !== null) parseStore(place.profilesPath, profiles.value);
   if (state !== null) parseState(place.statePath, state.value);
-  const hasOlderStore = await isThere(join(dirname(place.profilesPath), 'auth.json'));
+  const hasOlderStore = (await statOf(join(dirname(place.profilesPath), 'auth.json'))) !== null;
   return { profiles, state, hasOlderStore };
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return false;
-    throw ioError(error, path, 'read');
-  }
 }
 
 /** What this host chooses by, weakest first: auth-state.json wins over what auth-profiles.json still says. */
@@ -131,7 +121,7 @@ function revisionOf(place: JsonSlotPlace, loaded: Loaded): Revision {
 }
 
 async function replace(place: JsonSlotPlace, change: SlotChange): Promise<SlotReading> {
-  await refuseForeignOwner(place);
+  await refuseForeignOwner([place.profilesPath, place.statePath], place.uid);
   const { profileId } = place.address;
   const locks = [
     ...(place.traits.refreshLock ? [refreshLock(place.stateDir, place.provider, profileId)] : []),
@@ -230,24 +220,6 @@ async function writeDoc(path: string, before: JsonFile | null, after: JsonObject
     beforeRename: async () => {
       if (!(await isUnchanged(path, before?.bytes ?? null))) throw new MovedError();
     },
-  });
-}
-
-async function refuseForeignOwner(place: JsonSlotPlace): Promise<void> {
-  for (const path of [place.profilesPath, place.statePath]) {
-    try {
-      const { uid } = await stat(path);
-      if (place.uid !== null && uid !== place.uid) throw foreignOwner(path, uid);
-    } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT') throw ioError(error, path, 'read');
-    }
-  }
-}
-
-/** Writing there as another user would leave files its owner cannot replace, or hand a login to somebody else. */
-export function foreignOwner(path: string, owner: number): RouterError {
-  return new RouterError('HOST_FOREIGN_OWNER', `${path} belongs to another user (uid ${owner})`, {
-    hint: `run it as that user: sudo -u '#${owner}' -H codex-router ...`,
   });
 }
 

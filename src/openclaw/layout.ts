@@ -2,8 +2,9 @@ import { createReadStream, type Dirent } from 'node:fs';
 import { join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from '../os/atomic.js';
-import { readdir, stat } from '../os/files.js';
+import { readdir } from '../os/files.js';
 import { compareVersions, LAST_JSON_RELEASE, type Release } from './release.js';
+import { statOf } from './store-file.js';
 
 /** `json`: auth-profiles.json holds everything. `json+state`: order, lastGood and statistics lie in auth-state.json. */
 export type JsonLayout = 'json' | 'json+state';
@@ -46,7 +47,7 @@ const SHARED_STORE = ['auth.sharedStore', 'authProfiles.store'];
 async function findDatabase(stateDir: string, agentDirs: readonly string[]): Promise<string | null> {
   for (const folder of agentDirs) {
     const path = join(folder, 'openclaw-agent.sqlite');
-    if (await exists(path)) return path;
+    if ((await statOf(path)) !== null) return path;
   }
   // The shared database alone proves nothing: 6.1 has one for other purposes. SQLite stores text as it is.
   for (const suffix of ['', '-wal']) {
@@ -56,18 +57,9 @@ async function findDatabase(stateDir: string, agentDirs: readonly string[]): Pro
   return null;
 }
 
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return false;
-    throw ioError(error, path, 'read');
-  }
-}
-
 async function containsAny(path: string, words: readonly string[]): Promise<boolean> {
-  if (!(await exists(path))) return false;
+  // No database is a pipe or a device, and reading one could wait for ever.
+  if (!(await statOf(path))?.isFile()) return false;
   let tail = '';
   for await (const chunk of createReadStream(path, { encoding: 'latin1' })) {
     const text = tail + String(chunk);

@@ -7,19 +7,22 @@ import type { Env } from '../os/folders.js';
 import type { Host, HostNote, ReloadOutcome } from '../slot/host.js';
 import type { Slot } from '../slot/slot.js';
 import { admitGrant } from './admission.js';
-import { type AgentStores, existingSlots, groupSlots } from './agents.js';
+import { type AgentStores, existingSlots, groupSlots, noSuchAgent } from './agents.js';
 import { agentId, configuredPath, type HostConfig, readConfig } from './config.js';
-import { foreignOwner, jsonSlot } from './json-slot.js';
+import { jsonSlot } from './json-slot.js';
 import { agentsOnDisk, JSON_PROVIDER, JSON_SLOT, type JsonLayout, refuseOtherEras } from './layout.js';
 import type { LockPatience } from './locks.js';
-import { findPlaces, type HostOptions, type Places } from './places.js';
+import { foreignOwner } from './owner.js';
+import { findPlaces, type HostOptions, type Places, profileDir } from './places.js';
 import { compareVersions, findInstalled, LAST_JSON_RELEASE, type Release, traitsOf } from './release.js';
 import { jsonPins } from './sessions.js';
-import { PATIENCE, type Patience } from './store-file.js';
+import { PATIENCE, type Patience, statOf } from './store-file.js';
 
-/** What `reload` needs to know of the host to reach its gateway. */
+/** What `reload` and `activeRuns` need to know of the host to reach its gateway. */
 export interface ReloadTarget {
   readonly stateDir: string;
+  /** `SlotAddress.id` of the slot in the main store, the only one whose login a gateway reports. */
+  readonly mainSlot: string;
   readonly config: HostConfig;
   readonly release: Release | null;
   readonly provider: string;
@@ -41,6 +44,8 @@ export interface LocateDeps {
   readonly signal?: AbortSignal;
   /** Without it a switch is said to take effect after a reload. */
   readonly reload?: (target: ReloadTarget, slot: Slot, expiresAt: number | null) => Promise<ReloadOutcome>;
+  /** Without it nobody can tell which sessions are in a turn. As the port Host has it. */
+  readonly activeRuns?: (target: ReloadTarget, agent: string) => Promise<ReadonlySet<string> | null>;
 }
 
 /** How long a live holder of OpenClaw's lock is waited for; a refresh can hold it for up to two minutes. */
@@ -48,7 +53,7 @@ const LOCK: LockPatience = { waitMs: 5000 };
 
 /**
  * Finds the OpenClaw state directory and everything about it that decides where the slot is. Reads only.
- * @throws HOST_NOT_FOUND, HOST_FOREIGN_OWNER, HOST_UNSUPPORTED, HOST_UNREADABLE, USAGE
+ * @throws HOST_NOT_FOUND, HOST_FOREIGN_OWNER, HOST_UNSUPPORTED, HOST_UNREADABLE, USAGE; IO when the system refuses a look
  */
 export async function locateHost(deps: LocateDeps): Promise<Host> {
   const { env, options } = deps;
@@ -72,18 +77,19 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
   const agentDir = (agent: string): string => dirs.get(agent) ?? dirOf(agent);
   const sharedDir = realFolder(places.mainAgentDir ?? join(stateDir, 'agents', 'main', 'agent'));
 
-  const hasStateFile = await anyExists(
-    [sharedDir, ...dirs.values()].map((dir) => join(dir, 'auth-state.json')),
-  );
+  // Only where no package tells the release does it matter what lies there.
+  const hasStateFile =
+    installed === null &&
+    (await anyExists([sharedDir, ...dirs.values()].map((dir) => join(dir, 'auth-state.json'))));
   const release = installed ?? touchedBy(config, hasStateFile);
   await refuseOtherEras(stateDir, [sharedDir, ...dirs.values()], release);
   const traits = traitsOf(release, hasStateFile);
   const layout: JsonLayout = traits.stateFile ? 'json+state' : 'json';
 
   const patience = { ...(deps.lock ?? LOCK), ...(deps.signal && { signal: deps.signal }) };
-  const slotIn = (agent: string, dir: string): Slot =>
+  const slotIn = (agent: string, dir: string, store = agent): Slot =>
     jsonSlot({
-      address: { id: `${stateDir}#${agent}#${profileId}`, layout, agent, profileId },
+      address: { id: `${stateDir}#${store}#${profileId}`, layout, agent, profileId },
       provider: JSON_PROVIDER,
       stateDir,
       profilesPath: join(dir, 'auth-profiles.json'),
@@ -94,9 +100,10 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
       lock: patience,
       now: deps.now ?? Date.now,
     });
-  // Only OPENCLAW_AGENT_DIR or a configured agentDir part main's own store from the shared one.
-  const sharedOwner = agents.find((agent) => agentDir(agent) === sharedDir) ?? '@shared';
-  const shared = slotIn(sharedOwner, sharedDir);
+  // Only OPENCLAW_AGENT_DIR or a configured agentDir part main's own store from the main one; both are main's.
+  const sharedOwner = agents.find((agent) => agentDir(agent) === sharedDir);
+  const shared =
+    sharedOwner === undefined ? slotIn('main', sharedDir, '@shared') : slotIn(sharedOwner, sharedDir);
   const byDir = new Map([[sharedDir, shared]]);
   for (const agent of agents) {
     const dir = agentDir(agent);
@@ -111,17 +118,26 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
     release: release === null ? 'this OpenClaw (release unknown)' : `OpenClaw ${release.version}`,
   };
 
+  const target: ReloadTarget = {
+    stateDir,
+    mainSlot: shared.address.id,
+    config,
+    release,
+    provider: JSON_PROVIDER,
+    env,
+  };
+
   return {
     summary: {
       stateDir,
       layout,
       release,
       provider: JSON_PROVIDER,
-      notes: hostNotes(places, config, installed, profileId),
+      notes: hostNotes(places, options, config, installed, profileId),
     },
     agents,
     defaultAgent: stores.defaultAgent,
-    slotsFor: async (agent) => await groupSlots(stores, agentId(agent)),
+    slotsFor: async (agent) => await groupSlots(stores, namedAgent(agent, stores)),
     allSlots: async () => await existingSlots(stores, agentDir),
     pinsOf: (agent) =>
       jsonPins({
@@ -139,9 +155,17 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
       if (deps.reload === undefined) {
         return { effective: 'after-reload', proved: false, advice: 'restart the gateway', notes: [] };
       }
-      return await deps.reload({ stateDir, config, release, provider: JSON_PROVIDER, env }, slot, expiresAt);
+      return await deps.reload(target, slot, expiresAt);
     },
+    activeRuns: async (agent) => (await deps.activeRuns?.(target, agentId(agent))) ?? null,
   };
+}
+
+/** OpenClaw's mending of a name makes `main` of one without a letter or digit; a person did not mean that one. */
+function namedAgent(given: string, stores: AgentStores): string {
+  const id = agentId(given);
+  if (id !== 'main' || given.trim().toLowerCase() === 'main') return id;
+  throw noSuchAgent(stores, given);
 }
 
 function slotId(given: string | undefined): string {
@@ -186,8 +210,8 @@ function realFolder(path: string): string {
 }
 
 async function anyExists(paths: readonly string[]): Promise<boolean> {
-  const found = await Promise.all(paths.map((path) => stat(path).catch(() => null)));
-  return found.some((entry) => entry !== null);
+  for (const path of paths) if ((await statOf(path)) !== null) return true;
+  return false;
 }
 
 /** With no package at hand, the release that last wrote openclaw.json, unless what lies there proves a later one. */
@@ -205,6 +229,7 @@ function sessionsPath(stateDir: string, config: HostConfig, places: Places, env:
 
 function hostNotes(
   places: Places,
+  { profile }: HostOptions,
   config: HostConfig,
   installed: Release | null,
   profileId: string,
@@ -232,10 +257,17 @@ function hostNotes(
       text: `openclaw.json says ${profileId} is of mode ${configured.mode}; OpenClaw will not use a login there`,
     });
   }
-  if (places.said === 'home' && /\.(clawdbot|moldbot)$/.test(places.stateDir)) {
+  const { said, stateDir } = places;
+  if (profile !== undefined && said.endsWith('STATE_DIR') && profileDir(places.home, profile) !== stateDir) {
+    notes.push({
+      code: 'PROFILE_OVERRULED',
+      text: `${said} is set and wins over --profile ${profile.trim()}, as in OpenClaw: this is ${stateDir}`,
+    });
+  }
+  if (said === 'home' && /\.(clawdbot|moldbot)$/.test(stateDir)) {
     notes.push({
       code: 'LEGACY_STATE_DIR',
-      text: `the state directory is of an older name: ${places.stateDir}`,
+      text: `the state directory is of an older name: ${stateDir}`,
     });
   }
   return notes;

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { lstatSync, readFileSync, unlinkSync } from 'node:fs';
+import { lstatSync, unlinkSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from '../os/atomic.js';
-import { type FileHandle, lstat, mkdir, open, readFile, realpath, unlink } from '../os/files.js';
+import { type FileHandle, lstat, mkdir, open, readFile, realpath, stat, unlink } from '../os/files.js';
+import { isRunning, startTimeOf } from './live-process.js';
 
 /** A file of the host to be held: `<path>.lock` is created beside it. */
 export interface HostLock {
@@ -98,10 +99,38 @@ async function acquire(lock: HostLock, waiting: Waiting): Promise<HeldLock> {
 async function lockPath(file: string): Promise<string> {
   const folder = dirname(resolve(file));
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolder(folder);
     return join(await realpath(folder), `${basename(file)}.lock`);
   } catch (error) {
     throw ioError(error, folder, 'write');
+  }
+}
+
+/** Each level by itself: on a read-only file system Node's `recursive` says that the folder does not exist. */
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await makeLevel(folder);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT' || dirname(folder) === folder) throw error;
+    await makeFolder(dirname(folder));
+    await makeLevel(folder);
+  }
+}
+
+async function makeLevel(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: false, mode: 0o700 });
+  } catch (error) {
+    if (systemErrorCode(error) === 'EEXIST' || (await isFolder(folder))) return;
+    throw error;
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    return false;
   }
 }
 
@@ -146,6 +175,7 @@ async function inspect(path: string, staleMs: number): Promise<Holder> {
   try {
     const found = await lstat(path);
     if (found.isDirectory()) return { kind: 'orphan-folder' };
+    if (!found.isFile() && !found.isSymbolicLink()) return { kind: 'held', pid: null };
     modified = found.mtimeMs;
     text = await readFile(path, 'utf8');
   } catch (error) {
@@ -179,36 +209,6 @@ function parsePayload(text: string): {
 
 function whole(value: unknown): number | null {
   return typeof value === 'number' && Number.isInteger(value) && value > 0 ? value : null;
-}
-
-function isRunning(pid: number, starttime: number | null): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    return systemErrorCode(error) === 'EPERM';
-  }
-  if (isZombie(pid)) return false;
-  const now = starttime === null ? null : startTimeOf(pid);
-  return now === null || now === starttime;
-}
-
-/** The start of a process in clock ticks since boot (Linux, field 22 of /proc/<pid>/stat); null where unknown. */
-function startTimeOf(pid: number): number | null {
-  const text = procText(pid, 'stat');
-  return text === null ? null : whole(Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19]));
-}
-
-function isZombie(pid: number): boolean {
-  return /^State:\s+Z/m.test(procText(pid, 'status') ?? '');
-}
-
-function procText(pid: number, name: string): string | null {
-  if (process.platform !== 'linux') return null;
-  try {
-    return readFileSync(`/proc/${pid}/${name}`, 'utf8');
-  } catch {
-    return null;
-  }
 }
 
 /** Removes a stale lock if it still is the one that was judged; the revision check is the guard against the rest. */

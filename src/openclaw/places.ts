@@ -3,6 +3,7 @@ import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { RouterError } from '../errors.js';
 import type { Env } from '../os/folders.js';
+import { expandHome, filled } from './text.js';
 
 export interface HostOptions {
   /** `--state-dir`: wins over every variable; relative to the working directory. */
@@ -27,6 +28,7 @@ export interface Places {
 /** Older names of the state directory, used only while `.openclaw` does not exist (2026.3.28 knows both, 5.7 the first). */
 const LEGACY_STATE = ['.clawdbot', '.moldbot'];
 const LEGACY_CONFIG = ['clawdbot.json', 'moldbot.json'];
+/** OpenClaw's own rule, which it applies to every `--profile` (2026.3.28 and 5.7: `isValidProfileName`). */
 const PROFILE_NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/i;
 
 /**
@@ -50,8 +52,7 @@ export function findPlaces(env: Env, cwd: string, options: HostOptions): Places 
 
 /** `~` expanded and made absolute the way OpenClaw does it. @throws USAGE, naming `what`, otherwise. */
 export function absolutePath(text: string, home: string, what: string): string {
-  const trimmed = text.trim();
-  const expanded = trimmed.replace(/^~(?=$|[\\/])/, () => home);
+  const expanded = expandHome(text.trim(), home);
   if (text.includes('\0') || !isAbsolute(expanded)) {
     throw new RouterError('USAGE', `${what} is not an absolute path`, {
       hint: 'give a full path, or one from ~/',
@@ -66,6 +67,12 @@ function findStateDir(
   home: string,
   options: HostOptions,
 ): { stateDir: string; said: string } {
+  const profile = options.profile?.trim();
+  if (profile !== undefined && !PROFILE_NAME.test(profile)) {
+    throw new RouterError('USAGE', 'an OpenClaw profile is named by letters, digits, - and _', {
+      hint: 'give the name you give to openclaw --profile',
+    });
+  }
   if (options.stateDir !== undefined) {
     const given = options.stateDir.trim();
     if (given === '' || given.includes('\0')) {
@@ -73,43 +80,37 @@ function findStateDir(
         hint: 'for example --state-dir ~/.openclaw',
       });
     }
-    return {
-      stateDir: resolve(
-        cwd,
-        given.replace(/^~(?=$|[\\/])/, () => home),
-      ),
-      said: '--state-dir',
-    };
+    return { stateDir: resolve(cwd, expandHome(given, home)), said: '--state-dir' };
   }
   const set = variable(env, 'OPENCLAW_STATE_DIR', home);
   if (set !== null) return { stateDir: set, said: 'OPENCLAW_STATE_DIR' };
-  const profile = options.profile?.trim();
   if (profile !== undefined && profile.toLowerCase() !== 'default') {
-    if (!PROFILE_NAME.test(profile)) {
-      throw new RouterError('USAGE', 'an OpenClaw profile is named by letters, digits, - and _', {
-        hint: 'give the name you give to openclaw --profile',
-      });
-    }
-    return { stateDir: join(home, `.openclaw-${profile}`), said: '--profile' };
+    return { stateDir: profileDir(home, profile), said: '--profile' };
   }
   const usual = join(home, '.openclaw');
   const legacy = LEGACY_STATE.map((name) => join(home, name)).find((path) => existsSync(path));
   return { stateDir: existsSync(usual) ? usual : (legacy ?? usual), said: 'home' };
 }
 
+/** The state directory of a profile. */
+export function profileDir(home: string, profile: string): string {
+  const name = profile.trim();
+  return join(home, name.toLowerCase() === 'default' ? '.openclaw' : `.openclaw-${name}`);
+}
+
 function hostHome(env: Env): string {
   const ownHome = [env.HOME, env.USERPROFILE].map(named).find((path) => path !== null) ?? homedir();
   const host = named(env.OPENCLAW_HOME);
-  return resolve(host === null ? ownHome : host.replace(/^~(?=$|[\\/])/, () => ownHome));
+  return resolve(host === null ? ownHome : expandHome(host, ownHome));
 }
 
 /** OpenClaw takes a blank and the words a careless script leaves behind as unset. */
 function named(value: string | undefined): string | null {
-  const text = value?.trim();
-  return text === undefined || text === '' || text === 'undefined' || text === 'null' ? null : text;
+  const text = filled(value);
+  return text === 'undefined' || text === 'null' ? null : text;
 }
 
 function variable(env: Env, name: string, home: string): string | null {
-  const value = env[name]?.trim();
-  return value === undefined || value === '' ? null : absolutePath(value, home, name);
+  const value = filled(env[name]);
+  return value === null ? null : absolutePath(value, home, name);
 }

@@ -1,18 +1,41 @@
 import { isAbsolute } from 'node:path';
 import type { ReloadOutcome } from '../slot/host.js';
+import { agentOf, canonicalKey } from '../slot/session.js';
 import type { Slot } from '../slot/slot.js';
-import { reloadGateway } from './gateway.js';
+import { activeRuns, type GatewayPlace, reloadGateway } from './gateway.js';
 import { parseGatewayConfig } from './gateway-config.js';
 import type { ReloadTarget } from './locate.js';
 
 /** Tells the gateway of a located host to re-read one slot. @param expiresAt as in the port Host. */
 export async function reloadSlot(
-  { stateDir, config, release, provider, env }: ReloadTarget,
+  target: ReloadTarget,
   { address }: Slot,
   expiresAt: number | null,
   now: () => number,
 ): Promise<ReloadOutcome> {
   return await reloadGateway({
+    ...placeOf(target),
+    inMainStore: address.id === target.mainSlot,
+    provider: target.provider,
+    profileId: address.profileId,
+    expiresAt,
+    now,
+  });
+}
+
+/** The sessions of one agent in which the gateway of a located host is running a turn, as in the port Host. */
+export async function runningSessions(
+  target: ReloadTarget,
+  agent: string,
+): Promise<ReadonlySet<string> | null> {
+  const running = await activeRuns(placeOf(target));
+  if (running === null) return null;
+  // A key without an agent (`global`) is everybody's.
+  return new Set([...running].map(canonicalKey).filter((key) => [agent, null].includes(agentOf(key))));
+}
+
+function placeOf({ stateDir, config, release, env }: ReloadTarget): GatewayPlace {
+  return {
     config: parseGatewayConfig(config.value.gateway),
     configPath: config.path,
     stateDir,
@@ -20,10 +43,5 @@ export async function reloadSlot(
     release: release?.version ?? null,
     // Only a package found on PATH has a path as its source.
     command: release !== null && isAbsolute(release.source) ? [release.source] : null,
-    agent: address.agent,
-    provider,
-    profileId: address.profileId,
-    expiresAt,
-    now,
-  });
+  };
 }

@@ -1,10 +1,10 @@
-import { RouterError, systemErrorCode } from '../errors.js';
+import { RouterError } from '../errors.js';
 import type { Json, JsonObject } from '../json.js';
-import { ioError, writeAtomic } from '../os/atomic.js';
-import { stat } from '../os/files.js';
+import { writeAtomic } from '../os/atomic.js';
 import type { PinOutcome, Pins, SessionEntry } from '../slot/pins.js';
-import { foreignOwner } from './json-slot.js';
+import { agentOf, canonicalKey } from '../slot/session.js';
 import { type LockPatience, sessionsLock, withHostLocks } from './locks.js';
+import { refuseForeignOwner } from './owner.js';
 import { isObject } from './profiles.js';
 import { isUnchanged, type JsonFile, type Patience, readJsonFile } from './store-file.js';
 
@@ -58,8 +58,8 @@ function parseSessions(path: string, store: JsonObject, agent: string): SessionE
         hint: 'openclaw sessions says what is wrong; nothing was changed',
       });
     }
-    const owner = /^agent:([^:]+):/i.exec(key.trim())?.[1]?.toLowerCase();
-    if (owner === undefined || owner === agent) entries.push(parseEntry(key, entry));
+    const owner = agentOf(key);
+    if (owner === null || owner === agent) entries.push(parseEntry(key, entry));
   }
   return entries;
 }
@@ -98,7 +98,7 @@ async function setPins(
     if (file === null) return keys.map((key) => ({ key, was: null, is: null, result: 'gone' }));
     const { store, outcomes } = plan(file, keys, profileId);
     if (outcomes.every(({ result }) => result !== 'set')) return outcomes;
-    if (attempt === 1) await refuseForeignOwner(place);
+    if (attempt === 1) await refuseForeignOwner([place.path], place.uid);
     // A big store takes long to parse and print: that is done outside the lock, the comparison inside it.
     const text = JSON.stringify(store, null, 2);
     const written = await withHostLocks([sessionsLock(place.path)], place.lock, () =>
@@ -140,10 +140,10 @@ function plan(
   keys: readonly string[],
   profileId: string | null,
 ): PinPlan {
-  const byName = new Map(entries.map((entry) => [canonical(entry.key), entry.key]));
+  const byName = new Map(entries.map((entry) => [canonicalKey(entry.key), entry.key]));
   const changes = new Map<string, JsonObject>();
   const outcomes = keys.map((key): PinOutcome => {
-    const name = Object.hasOwn(store, key) ? key : byName.get(canonical(key));
+    const name = Object.hasOwn(store, key) ? key : byName.get(canonicalKey(key));
     const entry = name === undefined ? undefined : store[name];
     if (name === undefined || !isObject(entry)) return { key, was: null, is: null, result: 'gone' };
     const was = text(entry.authProfileOverride);
@@ -154,11 +154,6 @@ function plan(
   if (changes.size === 0) return { store, outcomes };
   const next = Object.entries(store).map(([key, entry]) => [key, changes.get(key) ?? entry]);
   return { store: Object.fromEntries(next), outcomes };
-}
-
-/** `normalizeStoreSessionKey`: OpenClaw merges the spellings of a key into this one. */
-function canonical(key: string): string {
-  return key.trim().toLowerCase();
 }
 
 function isPinned(entry: JsonObject, profileId: string | null): boolean {
@@ -201,13 +196,4 @@ async function proved(
       ? { ...outcome, is: null, result: 'gone' }
       : { ...outcome, is: seen.was, result: 'pending' };
   });
-}
-
-async function refuseForeignOwner(place: PinsPlace): Promise<void> {
-  try {
-    const { uid } = await stat(place.path);
-    if (place.uid !== null && uid !== place.uid) throw foreignOwner(place.path, uid);
-  } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw ioError(error, place.path, 'read');
-  }
 }

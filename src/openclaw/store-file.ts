@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer';
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { type ErrorCode, RouterError, systemErrorCode } from '../errors.js';
 import type { JsonObject } from '../json.js';
 import { ioError } from '../os/atomic.js';
-import { lstat, open, readFile } from '../os/files.js';
+import { lstat, open, readFile, stat } from '../os/files.js';
 
 /** How long a read waits for a host that is in the middle of writing (2026.3.28 truncates, then writes). */
 export interface Patience {
@@ -55,6 +55,17 @@ export async function isUnchanged(path: string, bytes: Buffer | null): Promise<b
     return bytes?.equals(now) ?? false;
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return bytes === null;
+    throw ioError(error, path, 'read');
+  }
+}
+
+/** What lies there, behind links; null when nothing does. @throws IO when the system refuses the look: that is not "nothing". */
+export async function statOf(path: string): Promise<Stats | null> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
     throw ioError(error, path, 'read');
   }
 }

@@ -20,12 +20,14 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { RouterError } from '../errors.js';
 
 /**
  * The calls of node:fs/promises that codex-router makes, with their names, results and errors, carried out at once on this
  * thread. A command touches a few dozen small files one after another: loading node:fs/promises and handing each call to
- * a thread takes longer than the calls (docs/decisions/0007-files-at-once.md). Never for a pipe, which could block for ever:
- * what may be one is opened with O_NONBLOCK.
+ * a thread takes longer than the calls (docs/decisions/0007-files-at-once.md). No signal and no timer gets through
+ * meanwhile, so nothing here waits for the other end of a pipe: every file is opened with O_NONBLOCK, which a regular file
+ * does not notice, and `readFile` reads no other kind.
  */
 export { constants };
 
@@ -34,12 +36,12 @@ export interface FileHandle {
   stat(): Promise<Stats>;
   readFile(): Promise<Buffer>;
   readFile(encoding: 'utf8'): Promise<string>;
-  /** One read(2) from `position`. */
+  /** One read(2) from `position`, null for a pipe. On a pipe: EAGAIN when it holds nothing yet, 0 bytes at its end. */
   read(
     buffer: Buffer,
     offset: number,
     length: number,
-    position: number,
+    position: number | null,
   ): Promise<{ readonly bytesRead: number; readonly buffer: Buffer }>;
   /** From the current position; appends where the file was opened so. */
   writeFile(text: string): Promise<void>;
@@ -48,8 +50,21 @@ export interface FileHandle {
   close(): Promise<void>;
 }
 
-export async function open(path: string, flags: string | number, mode?: number): Promise<FileHandle> {
-  const fd = openSync(path, flags, mode);
+const FLAGS = {
+  r: constants.O_RDONLY,
+  a: constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT,
+  wx: constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL,
+} as const;
+// Windows has no such flag, whatever the types say.
+const AT_ONCE = constants.O_NONBLOCK ?? 0;
+
+/** ENXIO for a pipe that is to be written and that nobody reads. */
+export async function open(
+  path: string,
+  flags: keyof typeof FLAGS | number,
+  mode?: number,
+): Promise<FileHandle> {
+  const fd = openSync(path, (typeof flags === 'number' ? flags : FLAGS[flags]) | AT_ONCE, mode);
   async function contents(): Promise<Buffer>;
   async function contents(encoding: 'utf8'): Promise<string>;
   async function contents(encoding?: 'utf8'): Promise<Buffer | string> {
@@ -69,10 +84,19 @@ export async function open(path: string, flags: string | number, mode?: number):
   };
 }
 
+/** The whole of a regular file. @throws IO for a pipe, a device or a folder; the system's error for the rest. */
 export async function readFile(path: string): Promise<Buffer>;
 export async function readFile(path: string, encoding: 'utf8'): Promise<string>;
 export async function readFile(path: string, encoding?: 'utf8'): Promise<Buffer | string> {
-  return readFileSync(path, encoding);
+  const fd = openSync(path, constants.O_RDONLY | AT_ONCE);
+  try {
+    if (fstatSync(fd).isFile()) return readFileSync(fd, encoding);
+  } finally {
+    closeSync(fd);
+  }
+  throw new RouterError('IO', `cannot read ${path}: it is not a regular file`, {
+    hint: 'put a plain file there, or a link to one',
+  });
 }
 
 export async function readdir(path: string): Promise<string[]>;

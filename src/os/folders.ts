@@ -1,8 +1,8 @@
 import { homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
-import { RouterError } from '../errors.js';
+import { dirname, isAbsolute, join } from 'node:path';
+import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from './atomic.js';
-import { mkdir } from './files.js';
+import { mkdir, stat } from './files.js';
 
 export type Env = { readonly [name: string]: string | undefined };
 
@@ -41,9 +41,64 @@ export function homeFolder(env: Env): string {
 /** Creates `folder` and its missing parents, 0700 from birth; an existing one is left as it is. */
 export async function ensureFolder(folder: string): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolder(folder);
   } catch (error) {
-    throw ioError(error, folder, 'write');
+    if (!NO_ROOM.has(systemErrorCode(error) ?? '')) throw ioError(error, folder, 'write');
+    throw new RouterError(
+      'IO',
+      `${folder} could not be made: what lies there, or above it, holds no folders`,
+      {
+        hint: 'make that folder yourself, mode 0700, or mend what is above it',
+        cause: error,
+      },
+    );
+  }
+}
+
+/** EEXIST: a file or a dangling link. ENOENT although the folder above is there: /proc and the like. */
+const NO_ROOM: ReadonlySet<string> = new Set(['EEXIST', 'ENOENT']);
+
+// Not Node's own `recursive`: it says ENOENT for a read-only file system, and under /proc it never ends (20, measured).
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: false, mode: 0o700 });
+  } catch (error) {
+    if (await isFolder(folder)) return;
+    if (systemErrorCode(error) !== 'ENOENT' || dirname(folder) === folder) throw error;
+    await makeFolder(dirname(folder));
+    await mkdir(folder, { recursive: false, mode: 0o700 });
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Refuses a folder of another user: what is written there as somebody else, say with sudo, its owner could not replace.
+ * One that does not exist yet will be ours.
+ * @throws VAULT_PERMISSIONS, IO
+ */
+export async function refuseForeignFolder(folder: string): Promise<void> {
+  const me = process.geteuid?.();
+  if (me === undefined) return;
+  const owner = await ownerOf(folder);
+  if (owner === null || owner === me) return;
+  throw new RouterError('VAULT_PERMISSIONS', `${folder} belongs to another user (uid ${owner})`, {
+    hint: `run it as that user: sudo -u '#${owner}' -H codex-router ...`,
+  });
+}
+
+async function ownerOf(folder: string): Promise<number | null> {
+  try {
+    return (await stat(folder)).uid;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return null;
+    throw ioError(error, folder, 'read');
   }
 }
 

@@ -2,46 +2,66 @@ import { mkdirSync, rmdirSync, type Stats, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from './atomic.js';
-import { ensureFolder } from './folders.js';
+import { ensureFolder, refuseForeignFolder } from './folders.js';
 
 export interface RouterLock {
   /**
    * To be called right before each write that must not be interleaved: the lock can be lost while the process is stopped
-   * (a laptop's lid) for longer than ten seconds.
-   * @throws BUSY when it was.
+   * (a laptop's lid) for longer than ten seconds. It asks the clock, not a timer, which would come too late.
+   * @throws BUSY when it was, or may have been.
    */
   check(): void;
 }
 
 export interface LockPatience {
-  /** ms to wait for another holder; default 15,000: longer than `STALE`, so that a killed holder's lock is waited out. */
+  /**
+   * ms to wait for another holder; default 30,000: longer than `STALE`, so that a killed holder's lock is waited out, and
+   * longer than a `use` that waits for the gateway to reload.
+   */
   readonly wait?: number;
+  /** Called once when it has waited for about a second. */
+  readonly onWait?: () => void;
+  /** ms epoch; the system's clock unless a test says otherwise. */
+  readonly now?: () => number;
 }
 
 /** ms without a sign of life after which a holder counts as dead; a live one gives a sign every half of it. */
 const STALE = 10_000;
 const STEP = 100;
+const LONG = 1000;
 
 /**
  * Runs `fn` while holding codex-router's own lock, `router.lock` in `folder` (our data folder, made if need be). For our own
  * files only: never on a host's. Order: this lock first, then the host's. The caller never holds it across a prompt, a
  * keychain call (`Repo.open`) or the network; it is not reentrant.
- * @throws BUSY when another codex-router holds it past the wait, or when it was lost before `fn` ended; IO; what `fn` throws.
+ * @throws BUSY when another codex-router holds it past the wait; VAULT_PERMISSIONS when the folder is another user's; IO;
+ *   what `fn` throws. A lock lost before `fn` ended is not seen here, only by `RouterLock.check`.
  */
 export async function withRouterLock<Result>(
   folder: string,
   fn: (lock: RouterLock) => Promise<Result>,
-  { wait = 15_000 }: LockPatience = {},
+  { wait = 30_000, onWait = () => undefined, now = Date.now }: LockPatience = {},
 ): Promise<Result> {
+  await refuseForeignFolder(folder);
   await ensureFolder(folder);
   let lost = false;
-  const release = await acquire(folder, wait, () => {
-    lost = true;
+  let renewed = now();
+  const release = await acquire(folder, {
+    until: renewed + wait,
+    onWait,
+    now,
+    onRenewal: () => {
+      renewed = now();
+    },
+    onCompromised: () => {
+      lost = true;
+    },
   });
   try {
     return await fn({
       check() {
-        if (lost) throw busy('this codex-router was stopped so long that another one took over');
+        if (!lost && now() - renewed < STALE) return;
+        throw busy('this codex-router was stopped so long that another one took over');
       },
     });
   } finally {
@@ -50,21 +70,30 @@ export async function withRouterLock<Result>(
   }
 }
 
+interface Acquiring {
+  /** ms epoch */
+  readonly until: number;
+  readonly onWait: () => void;
+  readonly now: () => number;
+  /** The lock has got a new sign of life. */
+  readonly onRenewal: () => void;
+  readonly onCompromised: () => void;
+}
+
 async function acquire(
   folder: string,
-  wait: number,
-  onCompromised: () => void,
+  { until, onWait, now, onRenewal, onCompromised }: Acquiring,
 ): Promise<() => Promise<void>> {
   // The default export exists both unbundled and bundled; the named ones only unbundled.
   const { lock } = (await import('proper-lockfile')).default;
   const lockfilePath = join(folder, 'router.lock');
-  const until = Date.now() + wait;
+  let unsaidUntil = now() + LONG;
   for (;;) {
     try {
       // Its own way to report a lost lock throws out of a timer, which would end the process in mid-write.
       return await lock(folder, {
         lockfilePath,
-        fs: filesAtOnce(),
+        fs: filesAtOnce(onRenewal),
         realpath: false,
         stale: STALE,
         update: STALE / 2,
@@ -73,7 +102,11 @@ async function acquire(
     } catch (error) {
       if (systemErrorCode(error) !== 'ELOCKED') throw ioError(error, lockfilePath, 'write');
     }
-    if (Date.now() >= until) throw busy('another codex-router is at work');
+    if (now() >= until) throw busy('another codex-router is at work');
+    if (now() >= unsaidUntil) {
+      unsaidUntil = Number.POSITIVE_INFINITY;
+      onWait();
+    }
     await new Promise((wake) => setTimeout(wake, STEP));
   }
 }
@@ -81,12 +114,15 @@ async function acquire(
 type Done<Result> = (error: unknown, result?: Result) => void;
 
 /** What proper-lockfile asks of node:fs, carried out at once: see src/os/files.ts. */
-function filesAtOnce() {
+function filesAtOnce(onRenewal: () => void) {
   return {
     mkdir: (path: string, done: Done<void>) => atOnce(() => mkdirSync(path), done),
     stat: (path: string, done: Done<Stats>) => atOnce(() => statSync(path), done),
     utimes: (path: string, accessed: Date, changed: Date, done: Done<void>) =>
-      atOnce(() => utimesSync(path, accessed, changed), done),
+      atOnce(() => {
+        utimesSync(path, accessed, changed);
+        onRenewal();
+      }, done),
     rmdir: (path: string, done: Done<void>) => atOnce(() => rmdirSync(path), done),
     rmdirSync,
   };

@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { systemErrorCode } from '../errors.js';
-import { ioError, writeAtomic } from '../os/atomic.js';
+import { ioError, unlinkDurably, writeAtomic } from '../os/atomic.js';
 import { readdir } from '../os/files.js';
 import { ensureFolder } from '../os/folders.js';
-import { unlinkDurably } from './closed.js';
 
 const MOST = 20;
 const LONGEST = 30 * 24 * 60 * 60 * 1000;

@@ -1,8 +1,5 @@
-import { join } from 'node:path';
-import { systemErrorCode } from '../errors.js';
 import type { IdentityKey } from '../identity.js';
-import { ioError, syncFolder } from '../os/atomic.js';
-import { unlink } from '../os/files.js';
+import { unlinkDurably } from '../os/atomic.js';
 import { type RepoFiles, recordName } from './files.js';
 import {
   entryOf,
@@ -54,15 +51,4 @@ export async function removeIdentity(
   await unlinkDurably(files.records, `${name}.damaged`);
   const { removeBackups } = await import('./backups.js');
   await removeBackups(files.backups, name);
-}
-
-/** Deletes a file of `folder` so that it stays deleted; one that is gone already is no error. */
-export async function unlinkDurably(folder: string, name: string): Promise<void> {
-  const path = join(folder, name);
-  try {
-    await unlink(path);
-    await syncFolder(folder);
-  } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw ioError(error, path, 'write');
-  }
 }

@@ -1,8 +1,7 @@
-import { randomUUID } from 'node:crypto';
-import { basename, dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { systemErrorCode } from '../errors.js';
-import { ioError, syncFolder } from '../os/atomic.js';
-import { link, open, unlink } from '../os/files.js';
+import { ioError, syncFolder, temporaryBeside, writeNew } from '../os/atomic.js';
+import { link, unlink } from '../os/files.js';
 
 /**
  * Creates `path` with all of `text` at one stroke, durably, 0600. Returns false, touching nothing, when it exists already:
@@ -10,7 +9,7 @@ import { link, open, unlink } from '../os/files.js';
  * @throws IO
  */
 export async function createExclusively(path: string, text: string): Promise<boolean> {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
+  const temporary = temporaryBeside(path);
   try {
     await writeNew(temporary, text);
     // rename() would replace what another program created meanwhile; link() refuses.
@@ -37,15 +36,5 @@ async function createInPlace(path: string, text: string): Promise<boolean> {
   } catch (error) {
     if (systemErrorCode(error) === 'EEXIST') return false;
     throw ioError(error, path, 'write');
-  }
-}
-
-async function writeNew(path: string, text: string): Promise<void> {
-  const file = await open(path, 'wx', 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
   }
 }

@@ -1,14 +1,25 @@
 import { RouterError } from '../errors.js';
-import { KEY_KIND_NAME, type KeyKind, parseKeyKind } from './key-kind.js';
-import type { FirstRun } from './store.js';
-import type { VaultDeps } from './vault.js';
+import { KEY_KIND_NAME, type KeyKind, type KeySurroundings, parseKeyKind } from './key-kind.js';
+
+/** A first run: the person, or the script, decides where the key lives; codex-router never does so silently. */
+export interface FirstRun {
+  /** `--key`; null: CODEX_ROUTER_KEY, else the keychain if it works, else the question. */
+  readonly key: KeyKind | null;
+  /** Returns one of `choices`' values. Called on a terminal only. */
+  readonly ask: (question: string, choices: readonly Choice[]) => Promise<string>;
+}
+
+export interface Choice {
+  readonly value: string;
+  readonly label: string;
+}
 
 /**
  * Where a new vault's key will live: what was asked for; else the keychain if it proves usable; else a person
  * is asked. Never from one source to another by itself.
  * @throws KEY_CHOICE_NEEDED without a terminal, naming the choices and why the keychain is out; USAGE for an unknown kind.
  */
-export async function chooseKey(deps: VaultDeps, first: FirstRun): Promise<KeyKind> {
+export async function chooseKey(deps: KeySurroundings, first: FirstRun): Promise<KeyKind> {
   if (first.key !== null) return first.key;
   const asked = deps.env.CODEX_ROUTER_KEY;
   if (asked) return parseKeyKind(asked, 'CODEX_ROUTER_KEY');

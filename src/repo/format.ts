@@ -15,6 +15,14 @@ export async function readTextOrNull(path: string): Promise<string | null> {
   }
 }
 
+/** Proves what was just written. @throws IO */
+export async function expectWritten(path: string, text: string): Promise<void> {
+  if ((await readTextOrNull(path)) === text) return;
+  throw new RouterError('IO', `${path} does not read back as it was written`, {
+    hint: 'check the disk, and that no other program writes there',
+  });
+}
+
 /**
  * The JSON object in `text`, once its `version` is known to be ours.
  * @throws VAULT_NEWER for a version a later release wrote; `damaged` for anything that is not such an object.

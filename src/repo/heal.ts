@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { RouterError } from '../errors.js';
 import type { Grant } from '../grant.js';
 import { type Identity, identityKey } from '../identity.js';
-import { unlinkDurably } from './closed.js';
+import { unlinkDurably } from '../os/atomic.js';
 import { type RepoFiles, recordName } from './files.js';
 import { damage, FORMAT_VERSION, readTextOrNull } from './format.js';
 import { type IndexMemo, type IndexReading, readIndex, recordNames, withEntry, writeIndex } from './index.js';

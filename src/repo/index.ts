@@ -1,9 +1,10 @@
+import { basename, dirname } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { type IdentityKey, identityKey } from '../identity.js';
-import { ioError, writeAtomic } from '../os/atomic.js';
+import { ioError, unlinkDurably, writeAtomic } from '../os/atomic.js';
 import { readdir } from '../os/files.js';
 import type { RepoFiles } from './files.js';
-import { readTextOrNull } from './format.js';
+import { expectWritten, readTextOrNull } from './format.js';
 import { type Index, parseIndex } from './index-format.js';
 import type { IndexEntry } from './repo.js';
 
@@ -23,8 +24,40 @@ export interface IndexMemo {
 export async function readIndex(files: RepoFiles, memo: IndexMemo = { last: null }): Promise<IndexReading> {
   const text = await readTextOrNull(files.index);
   if (text === null) return { text, index: null };
-  if (memo.last?.text !== text) memo.last = { text, index: parseIndex(text, files.index) };
+  if (memo.last?.text !== text) memo.last = { text, index: parsed(text, files) };
   return { text, index: memo.last.index };
+}
+
+const CHECK = 'codex-router vault status --check';
+
+function parsed(text: string, files: RepoFiles): Index {
+  try {
+    return parseIndex(text, files.index);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    throw new RouterError(error.code, error.message, { hint: CHECK, cause: error });
+  }
+}
+
+function isDamage(error: unknown): error is RouterError {
+  return error instanceof RouterError && error.code === 'VAULT_DAMAGED';
+}
+
+/**
+ * Makes room for a new index where the present one cannot be read; it is kept as `index.json.damaged`. Returns whether it
+ * did. The caller holds the router lock and rebuilds the index from the records.
+ * @throws VAULT_NEWER, IO
+ */
+export async function setAsideDamagedIndex(files: RepoFiles): Promise<boolean> {
+  try {
+    await readIndex(files);
+    return false;
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+  }
+  await writeAtomic(`${files.index}.damaged`, (await readTextOrNull(files.index)) ?? '');
+  await unlinkDurably(dirname(files.index), basename(files.index));
+  return true;
 }
 
 /** As `readIndex` for who has no key: records without an index are not "no identities". @throws VAULT_DAMAGED */
@@ -34,7 +67,7 @@ export async function readClosedIndex(files: RepoFiles, memo: IndexMemo): Promis
   const records = await recordNames(files);
   if (records.length === 0) return reading;
   throw new RouterError('VAULT_DAMAGED', `index.json is missing beside ${records.length} sealed identities`, {
-    hint: 'codex-router vault status --check rebuilds it from the records',
+    hint: CHECK,
   });
 }
 
@@ -67,11 +100,7 @@ export async function writeIndex(
     });
   };
   await writeAtomic(files.index, text, { beforeRename });
-  if ((await readTextOrNull(files.index)) !== text) {
-    throw new RouterError('IO', `${files.index} does not read back as it was written`, {
-      hint: 'check the disk, and that no other program writes there',
-    });
-  }
+  await expectWritten(files.index, text);
   memo.last = { text, index };
 }
 

@@ -44,7 +44,7 @@ const LONGEST_BYTES = 256 * 1024;
 /** The journal in `folder`: JSON lines in a 0600 file, cut to the last 200 switches when it grows past 256 KiB. */
 export function journalIn(folder: string): Journal {
   const path = join(folder, 'journal.jsonl');
-  const append = async (line: object): Promise<void> => {
+  const append = async (line: object, durably: boolean): Promise<void> => {
     await ensureFolder(folder);
     try {
       const file = await open(path, 'a', 0o600);
@@ -52,7 +52,7 @@ export function journalIn(folder: string): Journal {
         // A line torn by a crash must not swallow the next one.
         const { size } = await file.stat();
         await file.writeFile(`${size > 0 ? await lineBreak(path, size) : ''}${JSON.stringify(line)}\n`);
-        await file.datasync();
+        if (durably) await file.datasync();
       } finally {
         await file.close();
       }
@@ -81,11 +81,12 @@ export function journalIn(folder: string): Journal {
         await writeAtomic(path, kept.join(''));
       }
       const id = randomUUID();
-      await append({ v: 1, id, at: now, slot, from, to, step: 'begun' });
+      await append({ v: 1, id, at: now, slot, from, to, step: 'begun' }, true);
       return id;
     },
     async advance(id, step, now) {
-      await append({ v: 1, id, at: now, step });
+      // After a power cut the slot itself tells whether it was swapped.
+      await append({ v: 1, id, at: now, step }, step !== 'swapped');
     },
   };
 }

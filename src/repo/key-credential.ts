@@ -2,14 +2,14 @@ import { join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from '../os/atomic.js';
 import { readFile } from '../os/files.js';
+import type { KeySurroundings } from './key-kind.js';
 import { decodeBase64url } from './seal.js';
-import type { VaultDeps } from './vault.js';
 
 /** The credential a unit is given with `LoadCredentialEncrypted=codex-router.key:...` (systemd.exec). */
 export const CREDENTIAL_NAME = 'codex-router.key';
 
 /** Whether this process runs under a unit that was given credentials. */
-export function credentialIsAtHand(deps: VaultDeps): boolean {
+export function credentialIsAtHand(deps: KeySurroundings): boolean {
   return Boolean(deps.env.CREDENTIALS_DIRECTORY);
 }
 
@@ -18,7 +18,10 @@ export function credentialIsAtHand(deps: VaultDeps): boolean {
  * lists that look like group-readable), so they are not judged here.
  * @throws KEY_MISSING outside such a unit, KEY_WRONG when the text is not 32 bytes, IO
  */
-export async function readCredentialKey(deps: VaultDeps, name: string = CREDENTIAL_NAME): Promise<Buffer> {
+export async function readCredentialKey(
+  deps: KeySurroundings,
+  name: string = CREDENTIAL_NAME,
+): Promise<Buffer> {
   const folder = deps.env.CREDENTIALS_DIRECTORY;
   if (!folder) throw missing('this process was given no systemd credentials');
   const text = await readCredential(join(folder, name));

@@ -3,9 +3,9 @@ import { isAbsolute, join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from '../os/atomic.js';
 import { unlink } from '../os/files.js';
+import type { KeySurroundings } from './key-kind.js';
 import { createPrivateFile, readPrivateFile } from './private-file.js';
 import { decodeBase64url } from './seal.js';
-import type { VaultDeps } from './vault.js';
 import type { UnlockerOf } from './vault-file.js';
 
 /**
@@ -13,7 +13,7 @@ import type { UnlockerOf } from './vault-file.js';
  * folder, not against the same user or root.
  */
 export async function createKeyFile(
-  deps: VaultDeps,
+  deps: KeySurroundings,
   names: { readonly vaultId: string; readonly id: string; readonly path: string | null },
 ): Promise<{ readonly key: Buffer; readonly path: string }> {
   const chosen = names.path ?? keyFileChosen(deps);
@@ -28,7 +28,7 @@ export async function createKeyFile(
  * Reads the key at the path the person chose now, else at the one vault.json recorded.
  * @throws KEY_MISSING, KEY_WRONG when it holds no key, VAULT_PERMISSIONS, IO
  */
-export async function readKeyFile(deps: VaultDeps, unlocker: UnlockerOf<'file'>): Promise<Buffer> {
+export async function readKeyFile(deps: KeySurroundings, unlocker: UnlockerOf<'file'>): Promise<Buffer> {
   const path = keyFileChosen(deps) ?? unlocker.path;
   const text = await readPrivateFile(path, 'the key file');
   if (text === null) {
@@ -54,7 +54,7 @@ export async function forgetKeyFile(unlocker: UnlockerOf<'file'>): Promise<void>
   }
 }
 
-function keyFileChosen(deps: VaultDeps): string | null {
+function keyFileChosen(deps: KeySurroundings): string | null {
   const path = deps.keyFile ?? (deps.env.CODEX_ROUTER_KEY_FILE || null);
   if (path !== null && !isAbsolute(path)) throw relative(path);
   return path;

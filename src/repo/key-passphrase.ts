@@ -1,7 +1,7 @@
 import { randomBytes, scrypt } from 'node:crypto';
 import { RouterError } from '../errors.js';
+import type { KeySurroundings } from './key-kind.js';
 import { readPrivateFile } from './private-file.js';
-import type { VaultDeps } from './vault.js';
 import type { UnlockerOf } from './vault-file.js';
 
 type Kdf = UnlockerOf<'passphrase'>['kdf'];
@@ -11,13 +11,13 @@ const COST = { n: 2 ** 17, r: 8, p: 1 } as const;
 const SHORTEST = 8;
 
 /** Whether the passphrase can be had without asking anybody. */
-export function passphraseIsAtHand(deps: VaultDeps): boolean {
+export function passphraseIsAtHand(deps: KeySurroundings): boolean {
   return Boolean(deps.env.CODEX_ROUTER_PASSPHRASE_FILE);
 }
 
 /** @throws KEY_MISSING when nobody can be asked, USAGE for one too short or typed differently twice, VAULT_PERMISSIONS */
 export async function createPassphraseKey(
-  deps: VaultDeps,
+  deps: KeySurroundings,
 ): Promise<{ readonly key: Buffer; readonly kdf: Kdf }> {
   const passphrase = (await passphraseFromFile(deps)) ?? (await askTwice(deps));
   if (passphrase.length < SHORTEST) {
@@ -31,7 +31,7 @@ export async function createPassphraseKey(
 
 /** A wrong passphrase derives a wrong key, which the caller finds when it unwraps. @throws KEY_MISSING, VAULT_PERMISSIONS */
 export async function readPassphraseKey(
-  deps: VaultDeps,
+  deps: KeySurroundings,
   unlocker: UnlockerOf<'passphrase'>,
 ): Promise<Buffer> {
   const passphrase =
@@ -39,7 +39,7 @@ export async function readPassphraseKey(
   return derive(passphrase, unlocker.kdf);
 }
 
-async function passphraseFromFile(deps: VaultDeps): Promise<string | null> {
+async function passphraseFromFile(deps: KeySurroundings): Promise<string | null> {
   const path = deps.env.CODEX_ROUTER_PASSPHRASE_FILE;
   if (!path) return null;
   const text = await readPrivateFile(path, 'the passphrase file');
@@ -51,7 +51,7 @@ async function passphraseFromFile(deps: VaultDeps): Promise<string | null> {
   return text.replace(/\r?\n$/, '');
 }
 
-async function askTwice(deps: VaultDeps): Promise<string> {
+async function askTwice(deps: KeySurroundings): Promise<string> {
   const first = await ask(deps, 'new passphrase for the codex-router vault');
   const second = await ask(deps, 'the same passphrase again');
   if (first !== second) {
@@ -60,7 +60,7 @@ async function askTwice(deps: VaultDeps): Promise<string> {
   return first;
 }
 
-async function ask(deps: VaultDeps, question: string): Promise<string> {
+async function ask(deps: KeySurroundings, question: string): Promise<string> {
   if (!deps.isTerminal) {
     throw new RouterError(
       'KEY_MISSING',

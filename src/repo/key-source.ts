@@ -2,11 +2,18 @@ import { randomBytes } from 'node:crypto';
 import { RouterError } from '../errors.js';
 import { CREDENTIAL_NAME, credentialIsAtHand, readCredentialKey } from './key-credential.js';
 import { createKeyFile, forgetKeyFile, readKeyFile } from './key-file.js';
+import type { KeyKind, KeySurroundings } from './key-kind.js';
 import { createPassphraseKey, passphraseIsAtHand, readPassphraseKey } from './key-passphrase.js';
 import { keychainAccount, keyDeleted } from './keychain.js';
 import { decodeBase64url } from './seal.js';
-import type { NewKey, VaultDeps } from './vault.js';
 import type { Unlocker, UnlockerOf } from './vault-file.js';
+
+/** A key that is to be made. */
+export interface NewKey {
+  readonly kind: KeyKind;
+  /** Where a new key file goes; null for the default place. */
+  readonly keyFile: string | null;
+}
 
 /** What vault.json says of a key beside its id and the wrapped key. */
 export type KeyFields =
@@ -20,7 +27,7 @@ export type KeyFields =
  * @throws KEYCHAIN_*, KEY_MISSING, USAGE, VAULT_PERMISSIONS, IO
  */
 export async function createKey(
-  deps: VaultDeps,
+  deps: KeySurroundings,
   vaultId: string,
   id: string,
   choice: NewKey,
@@ -45,7 +52,7 @@ export async function createKey(
 }
 
 /** The key of an unlocker, which may still be the wrong one. @throws KEYCHAIN_*, KEY_MISSING, KEY_WRONG, VAULT_PERMISSIONS */
-export function readKey(deps: VaultDeps, unlocker: Unlocker): Promise<Buffer> {
+export function readKey(deps: KeySurroundings, unlocker: Unlocker): Promise<Buffer> {
   switch (unlocker.kind) {
     case 'keychain':
       return readKeychainKey(deps, unlocker);
@@ -59,13 +66,13 @@ export function readKey(deps: VaultDeps, unlocker: Unlocker): Promise<Buffer> {
 }
 
 /** Deletes a key that no vault needs any more. A passphrase and a credential are not ours to delete. */
-export async function forgetKey(deps: VaultDeps, unlocker: Unlocker): Promise<void> {
+export async function forgetKey(deps: KeySurroundings, unlocker: Unlocker): Promise<void> {
   if (unlocker.kind === 'keychain') await deps.keychain.delete(keychainAccount(unlocker.id));
   if (unlocker.kind === 'file') await forgetKeyFile(unlocker);
 }
 
 /** Whether a key can be tried without asking a person anything. */
-export function isAtHand(deps: VaultDeps, unlocker: Unlocker): boolean {
+export function isAtHand(deps: KeySurroundings, unlocker: Unlocker): boolean {
   switch (unlocker.kind) {
     case 'keychain':
     case 'file':
@@ -77,7 +84,7 @@ export function isAtHand(deps: VaultDeps, unlocker: Unlocker): boolean {
   }
 }
 
-async function readKeychainKey(deps: VaultDeps, unlocker: UnlockerOf<'keychain'>): Promise<Buffer> {
+async function readKeychainKey(deps: KeySurroundings, unlocker: UnlockerOf<'keychain'>): Promise<Buffer> {
   const text = await deps.keychain.get(keychainAccount(unlocker.id));
   if (text === null) throw keyDeleted();
   const key = decodeBase64url(text);

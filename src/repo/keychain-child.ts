@@ -22,6 +22,12 @@ export type KeychainAnswer =
   | { readonly stage: 'done'; readonly value: string | boolean | null; readonly probe: string | null }
   | { readonly stage: 'load' | 'call'; readonly text: string };
 
+/** How a call ended: with the child's answer, or without one. */
+export type KeychainOutcome =
+  | KeychainAnswer
+  | { readonly stage: 'hung' }
+  | { readonly stage: 'crashed'; readonly how: string };
+
 interface Keytar {
   getPassword(service: string, account: string): Promise<string | null>;
   setPassword(service: string, account: string, password: string): Promise<void>;

@@ -1,6 +1,6 @@
 import { type ErrorCode, RouterError } from '../errors.js';
 import type { Env } from '../os/folders.js';
-import type { KeychainOutcome } from './keychain.js';
+import type { KeychainOutcome } from './keychain-child.js';
 
 export interface KeychainCircumstances {
   readonly env: Env;

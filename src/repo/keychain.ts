@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { RouterError } from '../errors.js';
 import type { Env } from '../os/folders.js';
-import type { KeychainAnswer, KeychainRequest } from './keychain-child.js';
+import type { KeychainOutcome, KeychainRequest } from './keychain-child.js';
 
 export interface KeychainDeps {
   /** The built src/repo/keychain-child.ts. */
@@ -78,12 +78,6 @@ export function openKeychain(deps: KeychainDeps): Keychain {
   };
 }
 
-/** How a call ended: with the child's answer, or without one. */
-export type KeychainOutcome =
-  | KeychainAnswer
-  | { readonly stage: 'hung' }
-  | { readonly stage: 'crashed'; readonly how: string };
-
 async function start(deps: KeychainDeps): Promise<ChildProcess> {
   const { spawn } = await import('node:child_process');
   const child = spawn(deps.execPath, [deps.childPath], {
@@ -125,11 +119,25 @@ function exchange(child: ChildProcess, request: KeychainRequest, deadline: numbe
 
 /** Our own child's line; anything else on stdout counts as a crash. */
 function parseAnswer(text: string): KeychainOutcome {
+  const unreadable = { stage: 'crashed', how: 'an unreadable answer' } as const;
+  let answer: unknown;
   try {
-    return JSON.parse(text) as KeychainAnswer;
+    answer = JSON.parse(text);
   } catch {
-    return { stage: 'crashed', how: 'an unreadable answer' };
+    return unreadable;
   }
+  if (!isFields(answer)) return unreadable;
+  const { stage, value, probe } = answer;
+  if (stage === 'load' || stage === 'call') {
+    return typeof answer.text === 'string' ? { stage, text: answer.text } : unreadable;
+  }
+  const told = value === null || typeof value === 'string' || typeof value === 'boolean';
+  if (stage !== 'done' || !told || (probe !== null && typeof probe !== 'string')) return unreadable;
+  return { stage, value, probe };
+}
+
+function isFields(value: unknown): value is { readonly [name: string]: unknown } {
+  return typeof value === 'object' && value !== null;
 }
 
 /** The item of an unlocker: unique per key ever made. */

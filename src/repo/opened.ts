@@ -9,11 +9,11 @@ import { ensureFolder } from '../os/folders.js';
 import { writeBackup } from './backups.js';
 import { changeEntry, removeIdentity } from './closed.js';
 import { type RepoFiles, recordName } from './files.js';
-import { readTextOrNull } from './format.js';
+import { damage, expectWritten, readTextOrNull } from './format.js';
 import { type Mending, mendedReading, recordsIn } from './heal.js';
 import { entryOf, type IndexMemo, identityNotFound, withEntry, writeIndex } from './index.js';
 import { parseFingerprint } from './index-format.js';
-import { openRecord, parseHeader, type RecordFacts, type RecordHeader, sealRecord } from './record.js';
+import { openRecord, parseHeader, type RecordFacts, sealRecord } from './record.js';
 import type { Fingerprint, IndexEntry, OpenRepo, SaveFacts } from './repo.js';
 import type { Vault } from './vault.js';
 
@@ -61,7 +61,11 @@ export function openedRepo({ files, vault, memo = { last: null }, now }: OpenedD
     const key = identityKey(holding.identity);
     const old = entryOf(index, key);
     const path = join(files.records, recordName(key));
-    const above = Math.max(old?.revision ?? 0, index.removing[recordName(key)] ?? 0, await revisionAt(path));
+    const above = Math.max(
+      old?.revision ?? 0,
+      index.removing[recordName(key)] ?? 0,
+      await revisionAt(path, key),
+    );
     const entry = entryFor(holding, facts, old, {
       now: now(),
       revision: above + 1,
@@ -80,28 +84,27 @@ export function openedRepo({ files, vault, memo = { last: null }, now }: OpenedD
   }
 
   async function readBack(path: string, record: string, key: IdentityKey): Promise<void> {
-    const text = await readTextOrNull(path);
-    if (text !== record) {
-      throw new RouterError('IO', `${path} does not read back as it was written`, {
-        hint: 'check the disk, and that no other program writes there',
-      });
-    }
-    openRecord(vault, parseHeader(text, path), key, path);
+    await expectWritten(path, record);
+    openRecord(vault, parseHeader(record, path), key, path);
   }
 
-  /** The revision a record's header claims; a damaged record is set aside by name first, for it may be the only copy. */
-  async function revisionAt(path: string): Promise<number> {
+  /**
+   * The revision of the record there. One that is damaged, or another identity's, is set aside by name first: it may be
+   * the only copy. What its header claims then counts for nothing.
+   */
+  async function revisionAt(path: string, key: IdentityKey): Promise<number> {
     const text = await readTextOrNull(path);
     if (text === null) return 0;
-    let head: RecordHeader;
     try {
-      head = parseHeader(text, path);
+      const head = parseHeader(text, path);
+      if (head.identity !== key) throw damage(path, "it is another identity's", 'RECORD_DAMAGED');
+      openRecord(vault, head, key, path);
+      return head.revision;
     } catch (error) {
       if (!(error instanceof RouterError) || error.code !== 'RECORD_DAMAGED') throw error;
       await writeAtomic(`${path}.damaged`, text);
       return 0;
     }
-    return head.revision;
   }
 
   async function backUp(holding: Holding, reason: string): Promise<void> {

@@ -1,11 +1,16 @@
 import { RouterError } from '../errors.js';
 import { repoFiles } from './files.js';
+import type { FirstRun } from './first-run.js';
 import { readTextOrNull } from './format.js';
 import { recordNames } from './index.js';
 import { KEY_KIND_NAME } from './key-kind.js';
-import type { RepoDeps } from './store.js';
 import type { Vault, VaultDeps } from './vault.js';
 import { vaultPath } from './vault-path.js';
+
+export interface RepoDeps extends VaultDeps {
+  /** How `open()` makes the vault when there is none; null for a command that stores nothing: VAULT_MISSING. */
+  readonly firstRun: FirstRun | null;
+}
 
 /**
  * Opens the vault, or makes it on a first run that may. The keychain's child is started before anything else is loaded.

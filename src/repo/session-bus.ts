@@ -78,9 +78,19 @@ function busSockets(env: Env): string[] {
   return address.split(';').flatMap((one) => {
     const found = /^unix:(?:.*,)?(path|abstract)=([^,]+)/.exec(one);
     if (found?.[2] === undefined) return [];
-    const path = decodeURIComponent(found[2]);
+    const path = decoded(found[2]);
+    if (path === null) return [];
     return [found[1] === 'abstract' ? `\0${path}` : path];
   });
+}
+
+/** Null for what no bus writes, say `%zz`. */
+function decoded(text: string): string | null {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
 }
 
 interface Call {

@@ -1,28 +1,10 @@
 import { changeEntry, removeIdentity } from './closed.js';
 import { repoFiles } from './files.js';
 import { type IndexMemo, readClosedIndex } from './index.js';
-import type { KeyKind } from './key-kind.js';
 import type { OpenedDeps } from './opened.js';
+import type { RepoDeps } from './opening.js';
 import type { OpenRepo, Repo } from './repo.js';
-import type { VaultDeps } from './vault.js';
-
-export interface RepoDeps extends VaultDeps {
-  /** How `open()` makes the vault when there is none; null for a command that stores nothing: VAULT_MISSING. */
-  readonly firstRun: FirstRun | null;
-}
-
-/** A first run: the person, or the script, decides where the key lives; codex-router never does so silently. */
-export interface FirstRun {
-  /** `--key`; null: CODEX_ROUTER_KEY, else the keychain if it works, else the question. */
-  readonly key: KeyKind | null;
-  /** Returns one of `choices`' values. Called on a terminal only. */
-  readonly ask: (question: string, choices: readonly Choice[]) => Promise<string>;
-}
-
-export interface Choice {
-  readonly value: string;
-  readonly label: string;
-}
+import { refuseNewerVault } from './vault-path.js';
 
 /**
  * The encrypted repo in `deps.folders.data`. Nothing is read until a method is called; `list` loads neither the keychain
@@ -45,9 +27,17 @@ export function openRepoAt(deps: RepoDeps): Repo {
 
   return {
     list: async () => (await readClosedIndex(files, memo)).index?.identities ?? [],
-    setAlias: async (key, alias) =>
-      changeEntry(files, memo, await readClosedIndex(files, memo), key, (entry) => ({ ...entry, alias })),
-    remove: async (key) => removeIdentity(files, await readClosedIndex(files, memo), key),
+    setAlias: async (key, alias) => {
+      await refuseNewerVault(deps.folders);
+      return changeEntry(files, memo, await readClosedIndex(files, memo), key, (entry) => ({
+        ...entry,
+        alias,
+      }));
+    },
+    remove: async (key) => {
+      await refuseNewerVault(deps.folders);
+      await removeIdentity(files, await readClosedIndex(files, memo), key);
+    },
     open: () => {
       opening ??= open().catch((error: unknown) => {
         opening = null;

@@ -1,10 +1,10 @@
 import { RouterError } from '../errors.js';
 import { writeAtomic } from '../os/atomic.js';
 import { withRouterLock } from '../os/lock.js';
-import { readTextOrNull } from './format.js';
+import { expectWritten, readTextOrNull } from './format.js';
 import { KEY_KIND_NAME, type KeyKind } from './key-kind.js';
-import { forgetKey } from './key-source.js';
-import { type NewKey, newUnlocker, unlock, type VaultDeps } from './vault.js';
+import { forgetKey, type NewKey } from './key-source.js';
+import { newUnlocker, unlock, type VaultDeps } from './vault.js';
 import { encodeVaultFile, parseVaultFile, type Unlocker } from './vault-file.js';
 import { vaultPath } from './vault-path.js';
 
@@ -64,7 +64,9 @@ async function changeKeys(
   try {
     await replaceVaultFile(deps, was, encodeVaultFile({ ...file, unlockers }));
   } catch (error) {
-    await forgetKey(deps, added).catch(() => undefined);
+    // A write that failed after its rename has put the new key into force.
+    const now = await readTextOrNull(path).catch(() => null);
+    if (now !== null && !now.includes(added.id)) await forgetKey(deps, added).catch(() => undefined);
     throw error;
   }
   const replaced = file.unlockers.filter((old) => !unlockers.includes(old));
@@ -72,21 +74,26 @@ async function changeKeys(
   return { added, replaced, unlockers };
 }
 
+const WAITING = 'another codex-router is at work; waiting for it';
+
 // The lock is held for the write alone: asking and the keychain come before it.
 function replaceVaultFile(deps: VaultDeps, was: string, text: string): Promise<void> {
   const path = vaultPath(deps.folders);
-  return withRouterLock(deps.folders.data, async (lock) => {
-    const beforeRename = async () => {
-      lock.check();
-      if ((await readTextOrNull(path)) === was) return;
-      throw new RouterError('BUSY', 'another codex-router changed the vault just now', {
-        hint: 'run the command again',
-      });
-    };
-    await writeAtomic(path, text, { beforeRename });
-    if ((await readTextOrNull(path)) === text) return;
-    throw new RouterError('IO', `${path} does not read back as it was written`, { hint: 'check the disk' });
-  });
+  return withRouterLock(
+    deps.folders.data,
+    async (lock) => {
+      const beforeRename = async () => {
+        lock.check();
+        if ((await readTextOrNull(path)) === was) return;
+        throw new RouterError('BUSY', 'another codex-router changed the vault just now', {
+          hint: 'run the command again',
+        });
+      };
+      await writeAtomic(path, text, { beforeRename });
+      await expectWritten(path, text);
+    },
+    { onWait: () => deps.say(WAITING) },
+  );
 }
 
 async function forgetAloud(deps: VaultDeps, old: Unlocker): Promise<void> {

@@ -1,11 +1,10 @@
 import { hkdfSync, randomBytes, randomUUID } from 'node:crypto';
 import { RouterError } from '../errors.js';
-import { type Env, ensureFolder, type RouterFolders } from '../os/folders.js';
+import { ensureFolder, type RouterFolders, refuseForeignFolder } from '../os/folders.js';
 import { createExclusively } from './exclusive.js';
 import { damage, FORMAT_VERSION, readTextOrNull } from './format.js';
-import { KEY_KIND_NAME, type KeyKind } from './key-kind.js';
-import { createKey, forgetKey, isAtHand, readKey } from './key-source.js';
-import type { Keychain } from './keychain.js';
+import { KEY_KIND_NAME, type KeyKind, type KeySurroundings } from './key-kind.js';
+import { createKey, forgetKey, isAtHand, type NewKey, readKey } from './key-source.js';
 import {
   encodeVaultFile,
   parseVaultFile,
@@ -17,18 +16,9 @@ import {
 import { vaultPath } from './vault-path.js';
 
 /** What the vault needs from outside. */
-export interface VaultDeps {
-  readonly folders: RouterFolders;
-  /** Read: CODEX_ROUTER_KEY_FILE, CODEX_ROUTER_PASSPHRASE_FILE, CREDENTIALS_DIRECTORY and the session bus's variables. */
-  readonly env: Env;
-  readonly keychain: Keychain;
-  /** Whether a person can be asked; `askSecret` is never called otherwise. */
-  readonly isTerminal: boolean;
-  readonly askSecret: (question: string) => Promise<string>;
+export interface VaultDeps extends KeySurroundings {
   /** Talk: which key source was chosen, what was left behind. */
   readonly say: (line: string) => void;
-  /** `--key-file`: where the key file is (open) or goes (init); absolute. Null: CODEX_ROUTER_KEY_FILE, else the recorded path. */
-  readonly keyFile: string | null;
   /** ms epoch */
   readonly now: () => number;
 }
@@ -40,12 +30,6 @@ export interface Vault {
   readonly recordKey: Buffer;
   /** HMAC-SHA-256 key of fingerprints. */
   readonly fingerprintKey: Buffer;
-}
-
-export interface NewKey {
-  readonly kind: KeyKind;
-  /** Where a new key file goes; null for the default place. */
-  readonly keyFile: string | null;
 }
 
 /** vault.json, or null when there is none. @throws VAULT_NEWER, VAULT_DAMAGED, IO */
@@ -61,6 +45,7 @@ export async function readVaultFile(folders: RouterFolders): Promise<VaultFile |
  */
 export async function initVault(deps: VaultDeps, choice: NewKey): Promise<{ vault: Vault; file: VaultFile }> {
   if ((await readTextOrNull(vaultPath(deps.folders))) !== null) throw exists(deps.folders);
+  await refuseForeignFolder(deps.folders.data);
   await ensureFolder(deps.folders.data);
   const vaultId = randomUUID();
   const dataKey = randomBytes(32);
@@ -112,7 +97,8 @@ export async function unlock(deps: VaultDeps, file: VaultFile, withKind: KeyKind
       // The primary's error is the one to report: it is the key a person expects to be used.
     }
   }
-  throw withRecovery(trouble, file, primary);
+  // Who chose the key wants that key.
+  throw withKind === null ? withRecovery(trouble, file, primary) : trouble;
 }
 
 /** Makes a key of the chosen kind and wraps the vault's key under it. */
@@ -134,7 +120,7 @@ async function unlockWith(deps: VaultDeps, file: VaultFile, unlocker: Unlocker):
   const what =
     unlocker.kind === 'passphrase' ? 'the passphrase' : KEY_KIND_NAME[unlocker.kind].replace(/^a /, 'the ');
   throw new RouterError('KEY_WRONG', `${what} does not open this vault`, {
-    hint: unlocker.kind === 'passphrase' ? 'run the command again' : 'check that it belongs to this vault',
+    hint: unlocker.kind === 'passphrase' ? 'try again' : 'check that it belongs to this vault',
   });
 }
 
@@ -152,7 +138,10 @@ function withRecovery(trouble: unknown, file: VaultFile, primary: Unlocker): unk
   const gone = trouble.code === 'KEY_MISSING' || trouble.code === 'KEY_WRONG';
   const to = gone ? primary.kind : primary.kind === 'keychain' ? 'file' : 'keychain';
   const command = `codex-router vault rekey --to ${to} --with ${other.kind}`;
-  const hint = gone ? command : `${trouble.hint ?? 'run it again later'}; or move to another key: ${command}`;
+  const mistyped = primary.kind === 'passphrase' && trouble.code === 'KEY_WRONG';
+  const instead = mistyped ? 'if it is forgotten' : 'or move to another key';
+  const hint =
+    gone && !mistyped ? command : `${trouble.hint ?? 'run it again later'}; ${instead}: ${command}`;
   return new RouterError(trouble.code, trouble.message, { hint, cause: trouble });
 }
 

@@ -3,7 +3,7 @@ import type { Env } from '../os/folders.js';
 import { affectedBy, companionsOf } from '../slot/companions.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
 import type { PinOutcome, SessionEntry } from '../slot/pins.js';
-import { type CurrentSession, currentSession, type SessionWish } from '../slot/session.js';
+import { type CurrentSession, canonicalKey, currentSession, type SessionWish } from '../slot/session.js';
 import type { SlotReading } from '../slot/slot.js';
 
 /** Everything whose account changes with the slot, not only what is pinned. */
@@ -19,8 +19,13 @@ export interface PinPlan {
   readonly planned: readonly PinOutcome[];
   readonly affects: Affects;
   readonly notes: readonly HostNote[];
-  /** Never throws a RouterError: pins that could not be set are `pending`, with a note that says why. */
-  carryOut(): Promise<{ readonly outcomes: readonly PinOutcome[]; readonly notes: readonly HostNote[] }>;
+  /**
+   * Never throws a RouterError: pins that could not be set are `pending`, with a note that says why.
+   * @param running canonical keys of sessions inside a turn now, whose pins can still be lost; null when it is not known
+   */
+  carryOut(
+    running: ReadonlySet<string> | null,
+  ): Promise<{ readonly outcomes: readonly PinOutcome[]; readonly notes: readonly HostNote[] }>;
 }
 
 /**
@@ -68,10 +73,10 @@ export async function planPins(
     planned,
     affects: { agents: switched ? group.follows : [], sessions },
     notes,
-    carryOut: async () => {
+    carryOut: async (running) => {
       if (wanted.length === 0) return { outcomes: [], notes: [] };
       try {
-        return { outcomes: pending(await pins.set(wanted, profileId), env), notes: [] };
+        return { outcomes: pending(await pins.set(wanted, profileId), env, running), notes: [] };
       } catch (error) {
         const stopped = error instanceof Error && error.name === 'AbortError';
         if (!stopped && !(error instanceof RouterError)) throw error;
@@ -110,10 +115,18 @@ function ownPinOnly(
 }
 
 /**
- * Inside a command that OpenClaw's agent runs, the end of that very run can write the session's old pin back (facts:
- * `updateSessionStoreAfterAgentRun`, 3.28 to 5.7), so a pin is not called set before the run has ended.
+ * The end of a run can write its session's old pin back (facts: `updateSessionStoreAfterAgentRun`, 3.28 to 5.7), so inside
+ * one, our own or another, a pin is not called set before it has ended.
  */
-function pending(outcomes: readonly PinOutcome[], env: Env): readonly PinOutcome[] {
-  if (env.OPENCLAW_SHELL !== 'exec') return outcomes;
-  return outcomes.map((outcome) => (outcome.result === 'set' ? { ...outcome, result: 'pending' } : outcome));
+function pending(
+  outcomes: readonly PinOutcome[],
+  env: Env,
+  running: ReadonlySet<string> | null,
+): readonly PinOutcome[] {
+  const inside = env.OPENCLAW_SHELL === 'exec';
+  return outcomes.map((outcome) =>
+    outcome.result === 'set' && (inside || running?.has(canonicalKey(outcome.key)))
+      ? { ...outcome, result: 'pending' }
+      : outcome,
+  );
 }

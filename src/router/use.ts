@@ -117,7 +117,8 @@ async function carryOut(deps: UseDeps, repo: OpenRepo, plan: SwitchPlan, begun: 
 
   const reload = await deps.host.reload(group.main, plan.holding.grant.expiresAt);
   const late = await checkInLate(deps, repo, plan);
-  const pins = await plan.pins.carryOut();
+  const running = reload.effective === 'no-gateway' ? null : await deps.host.activeRuns(group.agent);
+  const pins = await plan.pins.carryOut(running);
   if (record !== null) await deps.journal.advance(record, 'done', deps.now());
   const notes = [...plan.notes, ...reload.notes, ...late, ...pins.notes];
   const result = switched ? 'switched' : 'already-active';

@@ -1,5 +1,5 @@
 import type { SessionEntry } from './pins.js';
-import { canonicalKey, isChat, isSlash, keyRest } from './session.js';
+import { agentOf, canonicalKey, isChat, isSlash, keyRest } from './session.js';
 
 export interface PinRules {
   readonly slotProfileId: string;
@@ -70,10 +70,6 @@ function sendersOf(chat: SessionEntry): string[] {
   if (peer !== undefined) return [peer];
   const said = [chat.from, chat.to].flatMap((text) => (text === null ? [] : [canonicalKey(text)]));
   return said.filter((text) => !isManyPeople(text)).map((text) => text.slice(text.lastIndexOf(':') + 1));
-}
-
-function agentOf(key: string): string | null {
-  return /^agent:([^:]+):/.exec(canonicalKey(key))?.[1] ?? null;
 }
 
 type PinState = 'none' | 'slot' | 'dangling' | 'elsewhere';

@@ -52,7 +52,7 @@ export interface Host {
   /** The agent a new chat lands on (config `agents.list[].default`, else the first, else `main`). */
   readonly defaultAgent: string;
 
-  /** @throws AGENT_NOT_FOUND, also for a name without a letter or digit; HOST_UNTRUSTED_WITH_GRANT when this release cannot keep that agent apart. */
+  /** @throws AGENT_NOT_FOUND, also for a blank name, which OpenClaw itself would take for main; what `Slot.read` throws. */
   slotsFor(agent: string): Promise<SlotGroup>;
 
   /** Every slot of every agent, for custody; a read-through agent has none of its own. */
@@ -61,8 +61,8 @@ export interface Host {
   pinsOf(agent: string): Pins;
 
   /**
-   * The keys of the agent's sessions in which a gateway is running a turn now, whose pins it may therefore still overwrite;
-   * empty when no gateway runs. Null when it cannot be told. Bounded to 3 s, never a RouterError.
+   * The keys (in `canonicalKey`'s form) of the agent's sessions in which a gateway is running a turn now, whose pins it may
+   * therefore still overwrite; empty when no gateway runs. Null when it cannot be told. Bounded to 3 s, never a RouterError.
    */
   activeRuns(agent: string): Promise<ReadonlySet<string> | null>;
 

@@ -67,8 +67,14 @@ export function findSession(entries: readonly SessionEntry[], key: string): Sess
   return bare.length === 1 ? (bare[0] ?? null) : null;
 }
 
+/** OpenClaw's `normalizeStoreSessionKey`: the one it merges the spellings of a key into. */
 export function canonicalKey(key: string): string {
   return key.trim().toLowerCase();
+}
+
+/** The agent a key names; null for a key without one. */
+export function agentOf(key: string): string | null {
+  return /^agent:([^:]+):/.exec(canonicalKey(key))?.[1] ?? null;
 }
 
 /** What follows `agent:<id>:`; the whole key where it has no agent. */

@@ -18,6 +18,8 @@ export interface FakeHostOptions {
   /** What a gateway does to the slot while it re-reads it. */
   readonly duringReload?: () => void;
   readonly admit?: Host['admit'];
+  /** What `activeRuns` answers for every agent; default null: it cannot be told. */
+  readonly running?: ReadonlySet<string> | null;
 }
 
 export function fakeHost({
@@ -26,6 +28,7 @@ export function fakeHost({
   sessions = [],
   duringReload,
   admit,
+  running = null,
 }: FakeHostOptions): FakeHost {
   const [main] = slots;
   const entries = sessions.map((session) => ({ ...BARE, ...session }));
@@ -63,6 +66,7 @@ export function fakeHost({
       duringReload?.();
       return outcome;
     },
+    activeRuns: async () => running,
     pinned,
     reloads,
   };

@@ -6,12 +6,13 @@ import type { Holding } from '../../src/holding.js';
 import type { JsonObject } from '../../src/json.js';
 import { Secret } from '../../src/secret.js';
 import type { Occupant, Slot } from '../../src/slot/slot.js';
-import { type Login, loginOf } from '../kit/tokens.js';
+import { CANARY, type Login, loginOf } from '../kit/tokens.js';
 
 /** A slot and the host's own hand on its store. */
 export interface SlotBench {
   readonly slot: Slot;
-  hostPuts(profileId: string, entry: Holding | 'api-key' | null): Promise<void> | void;
+  /** `untold` is a login whose access token is opaque. */
+  hostPuts(profileId: string, entry: Holding | 'api-key' | 'untold' | null): Promise<void> | void;
   hostOrders(order: readonly string[], lastGood: string | null): Promise<void> | void;
 }
 
@@ -19,6 +20,7 @@ export interface SlotBench {
 export type MakeSlot = (t: Test) => Promise<SlotBench> | SlotBench;
 
 const BOB = 'openai-codex:bob@example.test';
+const UNTOLD = /^a login whose owner cannot be told \(.+\)$/;
 const CAROL = 'openai-codex:carol@example.test';
 /** Long after any test runs: a cooldown that is still in force. */
 const LATER = 4_102_444_800_000;
@@ -198,6 +200,18 @@ export function slotPromises(t: Test, make: MakeSlot): void {
     const { occupant, neighbours } = await bench.slot.read();
     t.match(occupant, { kind: 'foreign', what: /API key/ });
     t.match(neighbours, [{ profileId: BOB, kind: 'foreign', what: /API key/ }]);
+  });
+
+  t.test('tells a login whose owner cannot be told as foreign, in the slot and beside it', async (t) => {
+    const bench = await make(t);
+    await bench.hostPuts(bench.slot.address.profileId, 'untold');
+    await bench.hostPuts(BOB, 'untold');
+    const { occupant, neighbours } = await bench.slot.read();
+    t.match(occupant, { kind: 'foreign', what: UNTOLD });
+    t.match(neighbours, [{ profileId: BOB, kind: 'foreign', what: UNTOLD }]);
+    t.notMatch(JSON.stringify([occupant, neighbours]), CANARY);
+    await bench.hostPuts(bench.slot.address.profileId, alice);
+    t.match((await put(bench.slot, carol)).neighbours, [{ profileId: BOB, kind: 'foreign' }]);
   });
 
   t.test('lets one of two switches that decided on the same reading win', async (t) => {

@@ -16,9 +16,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { readConfig } from '../../src/openclaw/config.js';
 import { activeRuns, type ReloadDeps, reloadGateway } from '../../src/openclaw/gateway.js';
 import { parseGatewayConfig } from '../../src/openclaw/gateway-config.js';
 import { connectWebSocket } from '../../src/openclaw/gateway-wire.js';
+import type { ReloadTarget } from '../../src/openclaw/locate.js';
+import { runningSessions } from '../../src/openclaw/reload.js';
 
 const TOKEN = 'gateway-token-CANARY-0123456789';
 const PASSWORD = 'gateway-password-CANARY-0123456789';
@@ -245,7 +248,7 @@ function setUp(t: Test, port: number, overrides: Overrides = {}): ReloadDeps {
     env: { HOME: folder },
     release: '2026.5.7',
     command: null,
-    agent: 'main',
+    inMainStore: true,
     provider: 'openai-codex',
     profileId: SLOT,
     expiresAt: BOB,
@@ -399,7 +402,7 @@ t.test('a reload that cannot be proved is now, unproved, and says why', async (t
   const { stateDir } = deps;
 
   const plain = await standIn(t, { stateDir });
-  for (const more of [{ agent: 'work' }, { provider: 'another' }]) {
+  for (const more of [{ inMainStore: false }, { provider: 'another' }]) {
     const outcome = await at(plain.port, more);
     t.match(outcome, { effective: 'now', proved: false, advice: null }, JSON.stringify(more));
     t.strictSame(codes(outcome), ['GATEWAY_UNPROVED']);
@@ -832,6 +835,34 @@ t.test('active runs are read from a gateway that knows them, and null from one t
   const denied = await standIn(t, { stateDir, auth: { token: 'another' } });
   t.equal(await activeRuns(setUp(t, denied.port)), null);
 });
+
+t.test(
+  'of one agent only its own sessions are told, and a silent gateway is not waited for long',
+  async (t) => {
+    const { stateDir, configPath } = setUp(t, 0);
+    const runs = ['agent:main:main', 'Agent:Work:Main ', 'global'];
+    const rows = (_frame: Frame, say: Say) =>
+      say(_frame.id, { payload: { sessions: runs.map((key) => ({ key, hasActiveRun: true })) } });
+    const stood = await standIn(t, {
+      stateDir,
+      intercept: (frame, say) => {
+        if (frame.method === 'sessions.list') rows(frame, say);
+        return frame.method === 'sessions.list';
+      },
+    });
+    const target = async (port: number): Promise<ReloadTarget> => {
+      writeFileSync(configPath, JSON.stringify({ gateway: { port, auth: { token: TOKEN } } }));
+      const config = await readConfig(configPath);
+      const env = { HOME: stateDir };
+      return { stateDir, mainSlot: 'x', config, release: null, provider: 'openai-codex', env };
+    };
+    t.same(await runningSessions(await target(stood.port), 'main'), new Set(['agent:main:main', 'global']));
+    t.same(await runningSessions(await target(stood.port), 'work'), new Set(['agent:work:main', 'global']));
+    const mute = await standIn(t, { stateDir, intercept: ({ method }) => method === 'sessions.list' });
+    t.equal(await runningSessions(await target(mute.port), 'main'), null);
+    t.same(await runningSessions(await target(await closedPort()), 'main'), new Set(), 'no gateway, no turn');
+  },
+);
 
 t.test('no note, advice or answer ever holds the gateway’s secret', async (t) => {
   const { port } = await standIn(t, { auth: { token: 'another' } });

@@ -91,12 +91,17 @@ function snapshot(folder: string): Record<string, string> {
   return all;
 }
 
+const WHAT = {
+  'api-key': 'an API key',
+  untold: 'a login whose owner cannot be told (its access token is opaque)',
+};
+
 t.test('the fake keeps what every slot promises', async (t) => {
   slotPromises(t, (): SlotBench => {
     const slot = fakeSlot();
     return {
       slot,
-      hostPuts: (id, entry) => slot.hostPuts(id, entry === 'api-key' ? { what: 'an API key' } : entry),
+      hostPuts: (id, entry) => slot.hostPuts(id, typeof entry === 'string' ? { what: WHAT[entry] } : entry),
       hostOrders: (order, good) => slot.hostOrders(order, good),
     };
   });
@@ -114,7 +119,7 @@ for (const release of RELEASES) {
           edit(files.profiles, (doc) => {
             const profiles = { ...(doc.profiles as object) } as Record<string, unknown>;
             if (entry === null) delete profiles[id];
-            else profiles[id] = entry === 'api-key' ? API_KEY : entryOf(entry);
+            else profiles[id] = typeof entry === 'string' ? FOREIGN[entry] : entryOf(entry);
             doc.profiles = profiles;
           }),
         hostOrders: (order, good) =>
@@ -127,7 +132,10 @@ for (const release of RELEASES) {
   });
 }
 
-const API_KEY = { type: 'api_key', provider: PROVIDER, key: `sk-${CANARY}` };
+const FOREIGN = {
+  'api-key': { type: 'api_key', provider: PROVIDER, key: `sk-${CANARY}` },
+  untold: { type: 'oauth', provider: PROVIDER, access: `opaque-${CANARY}`, refresh: CANARY },
+};
 
 function entryOf(holding: Holding): Record<string, unknown> {
   return {
@@ -333,13 +341,6 @@ t.test('a store that cannot be understood is refused in one sentence and left as
       ['the slot a text', `{"version":1,"profiles":{"${SLOT}":"x"}}`, /it is not an object/],
       ['access a number', entry({ access: 5 }), /access has the wrong type/],
       ['expires a text', entry({ access: CANARY, expires: 'soon' }), /expires has the wrong type/],
-      ['access not a JWT', entry({ access: CANARY }), /not a JWT/, 'IDENTITY_UNREADABLE'],
-      [
-        'claims that disagree',
-        entry({ access: loginOf('alice').access, accountId: loginOf('bob').accountId }),
-        /two different workspaces/,
-        'IDENTITY_MISMATCH',
-      ],
       ['a newer version', '{"version":2,"profiles":{}}', /format 2/, 'HOST_UNSUPPORTED'],
       [
         'logins of 2026.6.1',
@@ -385,6 +386,7 @@ t.test('a file that is being written is read again until it is whole', async (t)
 });
 
 t.test('tells every kind of credential it must not overwrite', async (t) => {
+  const alice = loginOf('alice');
   const kinds: ReadonlyArray<readonly [object, RegExp]> = [
     [{ type: 'api_key', key: CANARY }, /an API key$/],
     [{ mode: 'api_key', key: CANARY }, /an API key$/],
@@ -399,6 +401,15 @@ t.test('tells every kind of credential it must not overwrite', async (t) => {
       /sealed side file \(oauthRef\) of OpenClaw 2026\.5\.12/,
     ],
     [{ type: 'passkey' }, /unknown kind/],
+    [{ type: 'oauth', access: CANARY, refresh: CANARY }, /owner cannot be told \(.*not a JWT/],
+    [
+      { type: 'oauth', access: alice.access, accountId: loginOf('bob').accountId, refresh: CANARY },
+      /owner cannot be told \(.*two different workspaces/,
+    ],
+    [
+      { type: 'oauth', access: alice.access, idToken: loginOf('alice-team').idToken, refresh: CANARY },
+      /owner cannot be told \(.*two different workspaces/,
+    ],
     [{ type: 'oauth', provider: 'anthropic', access: CANARY, refresh: CANARY }, /another provider/],
   ];
   for (const [fields, what] of kinds) {
@@ -410,7 +421,7 @@ t.test('tells every kind of credential it must not overwrite', async (t) => {
 });
 
 t.test('a neighbour that cannot be read does not stop a switch of the slot', async (t) => {
-  const broken = { type: 'oauth', provider: PROVIDER, access: `not.a.jwt${CANARY}`, refresh: CANARY };
+  const broken = { type: 'oauth', provider: PROVIDER, access: [CANARY], refresh: CANARY };
   const { slot, state } = await bench(t, {
     release: '2026.5.7',
     slot: loginOf('alice'),
@@ -429,7 +440,7 @@ t.test('logins still in the older auth.json are not buried', async (t) => {
   t.match((await slot.read()).occupant, { kind: 'foreign', what: /older auth\.json/ });
 });
 
-t.test('keeps a file’s mode and link, and makes new ones 0600 in folders of 0700', async (t) => {
+t.test('keeps a file’s link, closes it to others, and makes new ones 0600 in folders of 0700', async (t) => {
   const { slot, files, state } = await bench(t, { release: '2026.5.7', slot: loginOf('alice') });
   const real = path.join(state.dir, 'elsewhere.json');
   renameSync(files.profiles, real);
@@ -439,7 +450,7 @@ t.test('keeps a file’s mode and link, and makes new ones 0600 in folders of 07
   await put(slot, holdingOf(loginOf('bob')));
   t.same(readdirSync(files.dir).sort(), ['auth-profiles.json', 'auth-state.json']);
   t.equal(JSON.parse(readFileSync(real, 'utf8')).profiles[SLOT].email, 'bob@example.test');
-  t.equal(statSync(real).mode & 0o777, 0o640);
+  t.equal(statSync(real).mode & 0o777, 0o600, 'what others could read they no longer can');
   t.equal(statSync(files.state).mode & 0o777, 0o600);
   t.equal(statSync(path.join(state.dir, 'locks')).mode & 0o777, 0o700);
 
@@ -618,6 +629,52 @@ t.test('a folder at a lock’s place is named with its remedy and never removed'
   t.equal(readFileSync(files.profiles, 'utf8'), before);
   t.same(readdirSync(path.join(state.dir, 'locks', 'oauth-refresh')), [], 'the lock taken first is let go');
 });
+
+t.test('a pipe at a lock’s place is not waited on for ever', async (t) => {
+  const { slot, files } = await bench(t, { release: '2026.5.7', slot: loginOf('alice') });
+  await pipeAt(`${files.profiles}.lock`);
+  await t.rejects(put(slot, holdingOf(loginOf('bob'))), { code: 'HOST_BUSY', message: /^something holds/ });
+});
+
+t.test('locks that cannot be made say why: the file system, not a folder that is missing', async (t) => {
+  const folder = t.testdir({});
+  const script = `
+    const { withHostLocks, refreshLock } = await import(${JSON.stringify(import.meta.resolve('../../src/openclaw/locks.js'))});
+    const lock = refreshLock(${JSON.stringify(folder)}, 'openai-codex', 'openai-codex:default');
+    await withHostLocks([lock], { waitMs: 100 }, async () => {}).catch((error) => process.stdout.write(error.message));`;
+  const loader = process.execArgv.filter((argument) => argument.includes('typescript'));
+  const node = [process.execPath, ...loader, '--input-type=module', '-e', script];
+  const readOnly = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"';
+  const inside = ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', readOnly, folder];
+  const namespaces = (await ran([...inside, 'true'])).status === 0;
+  if (namespaces) {
+    const { status, said } = await ran([...inside, ...node]);
+    t.equal(status, 0);
+    t.match(said, /^cannot write .*oauth-refresh: the file system is read-only$/);
+  } else {
+    const { said } = await ran(node.with(-1, script.replace(folder, path.join(folder, 'x'.repeat(300)))));
+    t.match(said, /^cannot write .*oauth-refresh: the system said ENAMETOOLONG$/);
+  }
+  t.same(readdirSync(folder), []);
+});
+
+async function pipeAt(file: string): Promise<void> {
+  if ((await ran(['mkfifo', file])).status !== 0) throw new Error('mkfifo failed');
+}
+
+/** Status -1 when there is no such program. */
+async function ran([program = '', ...args]: readonly string[]): Promise<{ status: number; said: string }> {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  let said = '';
+  child.stdout.on('data', (chunk) => {
+    said += chunk;
+  });
+  const status = await new Promise<number>((resolve) => {
+    child.once('error', () => resolve(-1));
+    child.once('close', (code) => resolve(code ?? -1));
+  });
+  return { status, said };
+}
 
 t.test(
   'takes the refresh lock where the release has one, and keeps out of it where it has none',

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -9,6 +10,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
+import { hostEnv } from '../../src/openclaw/gateway-config.js';
 import { type LocateDeps, locateHost } from '../../src/openclaw/locate.js';
 import { findPlaces } from '../../src/openclaw/places.js';
 import { compareVersions, type ReleaseTraits, traitsOf } from '../../src/openclaw/release.js';
@@ -72,6 +74,12 @@ t.test('finds the state directory by OpenClaw’s own rules', (t) => {
     [{}, { stateDir: 'a\0b' }],
     [{}, { stateDir: ' ' }],
     [{}, { profile: '../x' }],
+    [{}, { profile: '' }],
+    [{}, { profile: 'a b' }],
+    [{}, { profile: '-x' }],
+    [{}, { profile: 'x'.repeat(65) }],
+    [{ OPENCLAW_STATE_DIR: '/s' }, { profile: '../x' }],
+    [{}, { stateDir: '/s', profile: 'a/b' }],
   ] as const) {
     t.throws(() => at(env, options), { code: 'USAGE', hint: /./ });
   }
@@ -366,8 +374,110 @@ t.test('agentDir and OPENCLAW_AGENT_DIR say where the stores are', async (t) => 
   );
   const env = { OPENCLAW_STATE_DIR: state.dir, OPENCLAW_AGENT_DIR: moved };
   const shared = (await (await locate(env)).allSlots())[0];
-  t.equal(shared?.address.agent, '@shared', 'the main store is then nobody’s own');
   t.match(await shared?.read(), { occupant: { identity: { email: 'carol@example.test' } } });
+  t.match(shared?.address, { agent: 'main', id: `${state.dir}#@shared#${SLOT}` });
+
+  const told: unknown[] = [];
+  const reload: LocateDeps['reload'] = async ({ mainSlot }, { address }) => {
+    told.push([address.agent, address.id === mainSlot]);
+    return { effective: 'now', proved: true, advice: null, notes: [] };
+  };
+  const both = await locate(env, {}, { reload });
+  const group = await both.slotsFor('main');
+  t.equal(
+    group.main.address.id,
+    `${state.dir}#main#${SLOT}`,
+    'main’s own entry goes before the main store’s',
+  );
+  t.equal(new Set((await both.allSlots()).map(({ address }) => address.id)).size, 3);
+  await both.reload(group.main, 1);
+  rmSync(state.paths().profiles);
+  const through = await both.slotsFor('main');
+  t.match(through.main.address, shared?.address ?? {});
+  await both.reload(through.main, 1);
+  t.same(told, [
+    ['main', false],
+    ['main', true],
+  ]);
+});
+
+t.test('an agent’s store that cannot be looked at stays in custody, and fails who reads it', async (t) => {
+  const { host, state } = await withAgents(t, '2026.5.7', [{ id: 'odd', slot: loginOf('bob') }]);
+  const { profiles } = state.paths('odd');
+  rmSync(profiles);
+  t.same((await host.allSlots()).length, 1, 'one that does not exist is none');
+  symlinkSync('auth-profiles.json', profiles);
+  const odd = (await host.allSlots())[1];
+  t.equal(odd?.address.agent, 'odd');
+  await t.rejects(async () => odd?.read(), { code: 'IO', message: /symbolic links/ });
+});
+
+t.test('what tells the release and cannot be looked at is not taken for absent', async (t) => {
+  const state = unstamped(makeState(t.testdir({}), { release: '2026.3.28', slot: loginOf('alice') }));
+  const file = state.paths().state;
+  rmSync(file, { force: true });
+  t.match((await locate({}, { stateDir: state.dir })).summary, { layout: 'json' });
+  symlinkSync('auth-state.json', file);
+  await t.rejects(locate({}, { stateDir: state.dir }), { code: 'IO', message: /symbolic links/ });
+  const bin = install(path.join(state.dir, 'prefix'), '2026.3.28');
+  t.match((await locate({ PATH: bin }, { stateDir: state.dir })).summary, { layout: 'json' });
+});
+
+t.test('a pipe where a file belongs is refused or passed over, and never waited on', async (t) => {
+  const state = makeState(t.testdir({}), { release: '2026.3.28', slot: loginOf('alice') });
+  const config = JSON.parse(readFileSync(state.configPath, 'utf8'));
+  const codex = path.join(state.dir, 'codex');
+  mkdirSync(codex);
+  mkdirSync(path.join(state.dir, 'state'));
+  const pipe = (...names: string[]) => execFileSync('mkfifo', [path.join(...names)]);
+  const env = { CODEX_HOME: codex };
+
+  pipe(state.dir, '.env');
+  pipe(state.dir, 'state', 'openclaw.sqlite');
+  t.same(await hostEnv(state.dir, env), env, 'an .env of a password manager');
+  const host = await locate(env, { stateDir: state.dir });
+  pipe(codex, 'auth.json');
+  await t.rejects(host.admit(Date.now() + 5 * DAY, Date.now()), { code: 'IO', message: /auth\.json/ });
+
+  pipe(state.dir, 'more.json');
+  writeFileSync(state.configPath, JSON.stringify({ ...config, $include: './more.json' }));
+  await t.rejects(locate(env, { stateDir: state.dir }), { code: 'IO', message: /more\.json/ });
+  rmSync(state.configPath);
+  pipe(state.configPath);
+  await t.rejects(locate(env, { stateDir: state.dir }), { code: 'IO', message: /openclaw\.json/ });
+});
+
+t.test('an agent without a name is nobody, and not main', async (t) => {
+  const { host } = await withAgents(t, '2026.5.7', [{ id: 'work' }]);
+  for (const name of ['', ' ', '!!', '\u00e4'])
+    await t.rejects(
+      host.slotsFor(name),
+      { code: 'AGENT_NOT_FOUND', hint: /main, work/ },
+      JSON.stringify(name),
+    );
+  t.equal((await host.slotsFor(' MAIN ')).agent, 'main');
+});
+
+t.test('says which state directory it took when --profile was overruled', async (t) => {
+  const home = t.testdir({});
+  const state = makeState(path.join(home, '.openclaw-work'), { release: '2026.5.7', slot: loginOf('alice') });
+  const notes = async (profile: string, OPENCLAW_STATE_DIR?: string) => {
+    const env = { HOME: home, ...(OPENCLAW_STATE_DIR === undefined ? {} : { OPENCLAW_STATE_DIR }) };
+    return (await locate(env, { profile })).summary.notes.map(({ code, text }) => `${code} ${text}`);
+  };
+  const overruled =
+    /^PROFILE_OVERRULED OPENCLAW_STATE_DIR is set and wins over --profile home.*openclaw-work$/m;
+  t.match((await notes('home', state.dir)).join('\n'), overruled);
+  t.notMatch((await notes('work', state.dir)).join('\n'), /PROFILE_OVERRULED/, 'both say the same');
+  t.notMatch((await notes('work')).join('\n'), /PROFILE_OVERRULED/);
+});
+
+t.test('hands on which sessions are in a turn, and null when nobody can tell', async (t) => {
+  const state = makeState(t.testdir({}), { release: '2026.5.7', slot: loginOf('alice') });
+  t.equal(await (await locate({}, { stateDir: state.dir })).activeRuns('main'), null);
+  const activeRuns: LocateDeps['activeRuns'] = async ({ stateDir }, agent) => new Set([stateDir, agent]);
+  const host = await locate({}, { stateDir: state.dir }, { activeRuns });
+  t.same(await host.activeRuns('Work'), new Set([state.dir, 'work']));
 });
 
 t.test('refuses to hand a grant to a release that would lose it, with the remedy', async (t) => {

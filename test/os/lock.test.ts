@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   statSync,
   utimesSync,
@@ -84,9 +86,18 @@ t.test('a live holder makes the others wait, then say busy', async (t) => {
   await holder(folder);
   const refused = { code: 'BUSY', exitCode: 75, message: 'another codex-router is at work' };
   await t.rejects(
-    withRouterLock(folder, async () => t.fail('it ran'), { wait: 300 }),
+    withRouterLock(folder, async () => t.fail('it ran'), { wait: 300, onWait: () => t.fail('too early') }),
     refused,
   );
+  let said = 0;
+  const onWait = () => {
+    said += 1;
+  };
+  await t.rejects(
+    withRouterLock(folder, async () => t.fail('it ran'), { wait: 1500, onWait }),
+    refused,
+  );
+  t.equal(said, 1, 'a long wait is said once');
 });
 
 t.test("a killed holder's lock is waited out", async (t) => {
@@ -110,6 +121,34 @@ t.test('who lost the lock is told so before the next write, and no timer throws'
     t.throws(() => lock.check(), { code: 'BUSY', message: /another one took over/ });
   });
   t.ok(existsSync(join(folder, 'router.lock')), "the other's lock is left alone");
+});
+
+t.test('who was stopped too long knows it by the clock, before any timer runs', async (t) => {
+  let stopped = 0;
+  const now = () => Date.now() + stopped;
+  const work = async (lock: { check(): void }) => {
+    lock.check();
+    stopped = 10_000;
+    t.throws(() => lock.check(), { code: 'BUSY', message: /another one took over/ });
+    await until(() => !lostIt(lock));
+    t.pass('a new sign of life counts from then on');
+  };
+  await withRouterLock(newFolder(), work, { now });
+});
+
+t.test("nothing is written into another user's folder", async (t) => {
+  const mine = process.geteuid?.() === 0;
+  const folder = mine ? newFolder() : '/';
+  if (mine) {
+    mkdirSync(folder);
+    chownSync(folder, 12345, 12345);
+  }
+  const before = readdirSync(folder);
+  await t.rejects(
+    withRouterLock(folder, async () => t.fail('it ran')),
+    { code: 'VAULT_PERMISSIONS', message: /another user/, hint: /sudo -u '#\d+' -H codex-router/ },
+  );
+  t.strictSame(readdirSync(folder), before);
 });
 
 function lostIt(lock: { check(): void }): boolean {

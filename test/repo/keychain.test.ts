@@ -207,11 +207,27 @@ t.test(
       code: 'KEYCHAIN_CRASHED',
       message: /unreadable/,
     });
+    for (const odd of [
+      '[]',
+      'null',
+      '{"stage":"done"}',
+      '{"stage":"done","value":{},"probe":null}',
+      '{"stage":"load"}',
+    ]) {
+      await t.rejects(dies(`${read} console.log(${JSON.stringify(odd)})`), {
+        code: 'KEYCHAIN_CRASHED',
+        message: /unreadable/,
+      });
+    }
     const base = { childPath: CHILD, env: process.env, platform: process.platform, isTerminal: false };
     const gone = openKeychain({ ...base, execPath: '/nonexistent/node' });
     await t.rejects(gone.get('vault:one'), { code: 'KEYCHAIN_CRASHED', message: /no start/ });
   },
 );
+
+t.test('a bus address that cannot be decoded is no bus', async (t) => {
+  t.equal(await observeSecretService({ DBUS_SESSION_BUS_ADDRESS: 'unix:path=/run/%zz' }), 'no-bus');
+});
 
 t.test('a library that cannot be loaded is called missing', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'codex-router-test-'));

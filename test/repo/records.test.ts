@@ -16,9 +16,10 @@ import type { Json, JsonObject } from '../../src/json.js';
 import { recordName } from '../../src/repo/files.js';
 import { readIndex, writeIndex } from '../../src/repo/index.js';
 import { type MendableRepo, openedRepo } from '../../src/repo/opened.js';
+import type { RepoDeps } from '../../src/repo/opening.js';
 import { openRecord, parseHeader, sealRecord } from '../../src/repo/record.js';
 import { seal, unseal } from '../../src/repo/seal.js';
-import { openRepoAt, type RepoDeps } from '../../src/repo/store.js';
+import { openRepoAt } from '../../src/repo/store.js';
 import { initVault, type Vault } from '../../src/repo/vault.js';
 import { Secret } from '../../src/secret.js';
 import { holding, NOON, revealed, testDeps } from './support.js';
@@ -276,7 +277,11 @@ t.test('a lost index is never an empty list, and comes back from the records', a
   await repo.save(TWO);
   const before = await repo.list();
   renameSync(files.index, `${files.index}.lost`);
-  await t.rejects(openRepoAt(deps).list(), { code: 'VAULT_DAMAGED', message: /index\.json is missing/ });
+  await t.rejects(openRepoAt(deps).list(), {
+    code: 'VAULT_DAMAGED',
+    message: /index\.json is missing/,
+    hint: 'codex-router vault status --check',
+  });
   await repo.mend();
   const after = await openRepoAt(deps).list();
   const byName = (a: { identity: { accountId: string } }, b: { identity: { accountId: string } }) =>
@@ -305,7 +310,11 @@ t.test(
     ];
     for (const text of broken) {
       writeFileSync(files.index, text);
-      await t.rejects(openRepoAt(deps).list(), { code: 'VAULT_DAMAGED' }, text.slice(0, 20));
+      await t.rejects(
+        openRepoAt(deps).list(),
+        { code: 'VAULT_DAMAGED', hint: 'codex-router vault status --check' },
+        text.slice(0, 20),
+      );
       await t.rejects(repo.save(TWO), { code: 'VAULT_DAMAGED' });
       t.equal(readFileSync(files.index, 'utf8'), text);
     }
@@ -342,6 +351,29 @@ t.test('a record that cannot be read is set aside by a save, not destroyed', asy
   await repo.remove(KEY);
   t.same(readdirSync(files.records), []);
 });
+
+t.test(
+  'a record with a sound header is set aside too when its body was altered or is another one',
+  async (t) => {
+    const { repo, vault, path } = await newBench();
+    await repo.save(ONE);
+    await repo.save(TWO);
+    const good = readFileSync(path(ONE), 'utf8');
+    const altered = good.replace(/"sealed":"(.)/, (_, first) => `"sealed":"${first === 'A' ? 'B' : 'A'}`);
+    for (const text of [altered, readFileSync(path(TWO), 'utf8')]) {
+      writeFileSync(path(ONE), text);
+      await repo.save(ONE);
+      t.equal(readFileSync(`${path(ONE)}.damaged`, 'utf8'), text);
+      t.same(revealed(await repo.load(KEY)), revealed(ONE));
+    }
+    const claimed = sealRecord(vault, { holding: ONE, facts: FACTS }, 9).replace(
+      '"revision":9',
+      '"revision":99',
+    );
+    writeFileSync(path(ONE), claimed);
+    t.equal((await repo.save(ONE)).revision, 4, 'an altered header counts for nothing');
+  },
+);
 
 t.test('a change made by another program between reading and writing is not lost', async (t) => {
   const { repo, files } = await newBench();

@@ -6,7 +6,7 @@ import type { Holding } from '../../src/holding.js';
 import { parseAccountId, parseUserId } from '../../src/identity.js';
 import type { RouterFolders } from '../../src/os/folders.js';
 import type { Keychain } from '../../src/repo/keychain.js';
-import type { RepoDeps } from '../../src/repo/store.js';
+import type { RepoDeps } from '../../src/repo/opening.js';
 import { Secret } from '../../src/secret.js';
 
 export const NOON = Date.UTC(2026, 0, 1, 12);

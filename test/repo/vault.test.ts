@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   chownSync,
@@ -26,7 +28,8 @@ import {
 import { type ErrorCode, RouterError } from '../../src/errors.js';
 import { identityKey } from '../../src/identity.js';
 import { KEY_KINDS, type KeyKind } from '../../src/repo/key-kind.js';
-import { openRepoAt, type RepoDeps } from '../../src/repo/store.js';
+import type { RepoDeps } from '../../src/repo/opening.js';
+import { openRepoAt } from '../../src/repo/store.js';
 import { initVault } from '../../src/repo/vault.js';
 import { addKey, rekeyVault } from '../../src/repo/vault-keys.js';
 import { vaultStatus } from '../../src/repo/vault-status.js';
@@ -410,6 +413,93 @@ t.test('a rekey that fails changes nothing and leaves no new key behind', async 
   t.same(await opens(deps), revealed(ONE));
 });
 
+/** Runs `work` as somebody whom file modes bind; everything in `folder` is theirs. */
+async function unprivileged(folder: string, work: () => Promise<void>): Promise<void> {
+  if (process.geteuid?.() !== 0) return work();
+  for (const name of ['.', ...readdirSync(folder, { recursive: true }).map(String)]) {
+    chownSync(join(folder, name), 65534, 65534);
+  }
+  process.seteuid?.(65534);
+  try {
+    await work();
+  } finally {
+    process.seteuid?.(0);
+  }
+}
+
+t.test('a new key that vault.json names already is never taken back', async (t) => {
+  const keychain = memoryKeychain();
+  const deps = await withOne('file', { keychain });
+  await opens(deps);
+  await unprivileged(dirname(deps.folders.data), async () => {
+    chmodSync(deps.folders.data, 0o300);
+    await t.rejects(rekeyVault(deps, choose('keychain'), null), {
+      code: 'IO',
+      message: /was written, but is not proved durable/,
+    });
+    chmodSync(deps.folders.data, 0o700);
+    t.equal(keychain.items.size, 1);
+    t.same(await opens(deps), revealed(ONE));
+  });
+});
+
+const noProc = process.platform === 'linux' ? false : 'opening the pipe of another process needs /proc';
+t.test(
+  'a passphrase comes out of a pipe that is still empty when it is opened',
+  { skip: noProc },
+  async (t) => {
+    const deps = await withOne('passphrase', { env: PASSPHRASE });
+    const script = 'exec 9< <(read go; echo "correct horse CANARY"); echo ready; exec sleep 60';
+    const shell = spawn('bash', ['-c', script], { stdio: ['pipe', 'pipe', 'inherit'] });
+    t.teardown(() => shell.kill('SIGKILL'));
+    await once(shell.stdout, 'data');
+    const opening = opens({ ...deps, env: { CODEX_ROUTER_PASSPHRASE_FILE: `/proc/${shell.pid}/fd/9` } });
+    shell.stdin.end('go\n');
+    t.same(await opening, revealed(ONE));
+    const device = { CODEX_ROUTER_PASSPHRASE_FILE: '/dev/null' };
+    await t.rejects(opens({ ...deps, env: device }), { code: /^(IO|VAULT_PERMISSIONS)$/ });
+  },
+);
+
+t.test('who chose the key, or mistyped it, is sent to no other key', async (t) => {
+  const keychain = memoryKeychain();
+  const deps = await withOne('keychain', { keychain });
+  await addKey({ ...deps, env: PASSPHRASE }, choose('passphrase'), null);
+  const wrong = { CODEX_ROUTER_PASSPHRASE_FILE: privateFile('wrong horse CANARY\n') };
+  await t.rejects(rekeyVault({ ...deps, env: wrong }, choose('file'), 'passphrase'), {
+    code: 'KEY_WRONG',
+    hint: /^try again$/,
+  });
+  keychain.trouble = LOCKED;
+  await t.rejects(rekeyVault(deps, choose('file'), 'keychain'), {
+    code: 'KEYCHAIN_LOCKED',
+    hint: /^unlock it$/,
+  });
+  keychain.trouble = null;
+  await rekeyVault({ ...deps, env: PASSPHRASE }, choose('passphrase'), null);
+  await addKey({ ...deps, env: PASSPHRASE }, choose('keychain'), null);
+  keychain.trouble = LOCKED;
+  await t.rejects(opens({ ...deps, env: wrong }), {
+    code: 'KEY_WRONG',
+    hint: 'try again; if it is forgotten: codex-router vault rekey --to passphrase --with keychain',
+  });
+});
+
+t.test('--key-file without a key file to name is refused, not dropped', async (t) => {
+  const keyFile = '/nonexistent/some.key';
+  for (const env of [{}, { CODEX_ROUTER_KEY: 'keychain' }]) {
+    const deps = testDeps({ keyFile, env });
+    await t.rejects(runVaultInit(cliOf(deps).cli, { keyFile }), { code: 'USAGE', message: /--key file/ });
+    await t.rejects(runVaultInit(cliOf(deps).cli, { key: 'passphrase', keyFile }), { code: 'USAGE' });
+    t.notOk(existsSync(deps.folders.data));
+  }
+  const deps = await withOne('file', { env: PASSPHRASE });
+  const { cli } = cliOf({ ...deps, keyFile });
+  await t.rejects(runVaultRekey(cli, { to: 'keychain', keyFile }), { code: 'USAGE' });
+  await t.rejects(runVaultAddKey(cli, 'passphrase', { keyFile }), { code: 'USAGE' });
+  t.match((await vaultStatus(deps)).keys, { length: 1 });
+});
+
 t.test('an old key that cannot be deleted is said aloud and opens nothing any more', async (t) => {
   const keychain = memoryKeychain();
   const stubborn = { ...keychain, delete: async () => Promise.reject(LOCKED) };
@@ -530,6 +620,22 @@ t.test(
     t.match(documents[0], { vault: { identities: 1, warnings: [/only one/, /index\.json is missing/] } });
     await runVaultStatus(cli, { check: true });
     t.match(documents[1], { check: { opened: true, records: 1, rebuilt: 1, removed: 0 } });
+    const index = join(deps.folders.data, 'index.json');
+    writeFileSync(index, '{"version":1,');
+    await t.rejects(runVaultStatus(cli, {}), {
+      code: 'VAULT_DAMAGED',
+      hint: /^codex-router vault status --check$/,
+    });
+    await runVaultStatus(cli, { check: true });
+    t.match(documents[2], { check: { opened: true, records: 1, rebuilt: 1 }, vault: { identities: 1 } });
+    t.equal(readFileSync(`${index}.damaged`, 'utf8'), '{"version":1,');
+    t.match(deps.said, [/index\.json was damaged: it is kept/]);
+    t.equal((await openRepoAt(deps).list()).length, 1);
+    const newer = readFileSync(index, 'utf8').replace('"version": 1', '"version": 2');
+    writeFileSync(index, newer);
+    await t.rejects(runVaultStatus(cli, { check: true }), { code: 'VAULT_NEWER' });
+    t.equal(readFileSync(index, 'utf8'), newer, 'what a later release wrote is not damage');
+    writeFileSync(index, newer.replace('"version": 2', '"version": 1'));
     const records = join(deps.folders.data, 'records');
     writeFileSync(join(records, readdirSync(records)[0] ?? ''), 'torn');
     await t.rejects(runVaultStatus(cli, { check: true }), { code: 'RECORD_DAMAGED', message: /not JSON/ });
@@ -559,7 +665,10 @@ t.test('vault init, add-key and rekey say what opens the vault now', async (t) =
     /now opens with the OS keychain\nno longer with: file\nkey: the OS keychain\nkey: a passphrase \(further key\)/,
   );
   await t.rejects(runVaultRekey(cli, { to: 'cloud' }), { code: 'USAGE', exitCode: 2 });
-  await t.rejects(runVaultAddKey(cli, 'cloud', {}), { code: 'USAGE' });
+  await t.rejects(runVaultAddKey(cli, 'cloud', {}), {
+    code: 'USAGE',
+    hint: 'for instance codex-router vault add-key passphrase',
+  });
 });
 
 t.test('--key-file names the new key file of a rekey, not the one that opens the vault now', async (t) => {
@@ -644,8 +753,8 @@ t.test(
         await t.rejects(vaultStatus(deps), refused);
         await t.rejects(initVault(deps, choose('file')), { code: 'VAULT_EXISTS' });
       }
-      if (file === 'index.json') {
-        await t.rejects(openRepoAt(deps).list(), refused);
+      if (file === 'index.json') await t.rejects(openRepoAt(deps).list(), refused);
+      if (file !== 'record') {
         await t.rejects(openRepoAt(deps).setAlias(key, 'x'), refused);
         await t.rejects(openRepoAt(deps).remove(key), refused);
       }

@@ -510,6 +510,16 @@ t.test('inside a running turn a pin is pending, never called set', async (t) => 
   t.match((await run(keyOf(alice), {}, { env })).pins, [{ key: 'agent:main:main', result: 'pending' }]);
 });
 
+t.test("a pin inside somebody else's running turn is pending too", async (t) => {
+  const { run, store } = bench({
+    sessions: [{ key: 'agent:main:Main' }],
+    running: new Set(['agent:main:main']),
+  });
+  const alice = login('alice');
+  await store(alice);
+  t.match((await run(keyOf(alice))).pins, [{ key: 'agent:main:Main', result: 'pending' }]);
+});
+
 t.test('a chat on another provider keeps its pin, and the answer says so', async (t) => {
   const { run, store, host } = bench({ sessions: [{ key: 'agent:main:main', pinnedTo: 'anthropic:work' }] });
   const alice = login('alice');

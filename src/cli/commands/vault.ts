@@ -2,12 +2,13 @@ import { RouterError } from '../../errors.js';
 import { identityKey } from '../../identity.js';
 import { withRouterLock } from '../../os/lock.js';
 import { repoFiles } from '../../repo/files.js';
-import { chooseKey } from '../../repo/first-run.js';
+import { type Choice, chooseKey } from '../../repo/first-run.js';
+import { setAsideDamagedIndex } from '../../repo/index.js';
 import { KEY_KIND_NAME, type KeyKind, parseKeyKind } from '../../repo/key-kind.js';
+import type { NewKey } from '../../repo/key-source.js';
 import { openedRepo } from '../../repo/opened.js';
 import { openOrInit } from '../../repo/opening.js';
-import type { Choice } from '../../repo/store.js';
-import { initVault, type NewKey, type VaultDeps } from '../../repo/vault.js';
+import { initVault, type VaultDeps } from '../../repo/vault.js';
 import { addKey, type KeyChange, rekeyVault } from '../../repo/vault-keys.js';
 import { keyStatus, type VaultStatus, vaultStatus } from '../../repo/vault-status.js';
 
@@ -53,8 +54,10 @@ export async function runVaultInit(cli: VaultCli, options: InitOptions): Promise
   const deps = cli.repoDeps;
   const asked = options.key === undefined ? null : parseKeyKind(options.key, '--key');
   if ((await vaultStatus(deps)).exists) throw existing(deps);
+  const keyFile = deps.keyFile ?? options.keyFile ?? null;
+  if ((asked ?? deps.env.CODEX_ROUTER_KEY) !== 'file') refuseKeyFile(keyFile, '--key file');
   const kind = await chooseKey(deps, { key: asked, ask: cli.ask });
-  await initVault(deps, { kind, keyFile: deps.keyFile ?? options.keyFile ?? null });
+  await initVault(deps, { kind, keyFile });
   const status = await vaultStatus(deps);
   cli.print(
     { schemaVersion: 1, ok: true, vault: status },
@@ -70,7 +73,11 @@ export async function runVaultRekey(cli: VaultCli, options: RekeyOptions): Promi
 
 /** `vault add-key <kind> [--with <kind>]` */
 export async function runVaultAddKey(cli: VaultCli, kind: string, options: AddKeyOptions): Promise<void> {
-  const { deps, choice } = change(cli, parseKeyKind(kind, 'the kind of key'), options.keyFile);
+  const { deps, choice } = change(
+    cli,
+    parseKeyKind(kind, 'the kind of key', 'codex-router vault add-key passphrase'),
+    options.keyFile,
+  );
   printChange(cli, await addKey(deps, choice, withKind(options.with)));
 }
 
@@ -83,8 +90,16 @@ interface VaultCheck {
 
 async function checkVault(deps: VaultDeps): Promise<VaultCheck> {
   const vault = await openOrInit({ ...deps, firstRun: null });
-  const repo = openedRepo({ files: repoFiles(deps.folders.data), vault, now: deps.now });
-  const mending = await withRouterLock(deps.folders.data, () => repo.mend());
+  const files = repoFiles(deps.folders.data);
+  const repo = openedRepo({ files, vault, now: deps.now });
+  const mend = async () => {
+    if (await setAsideDamagedIndex(files)) {
+      deps.say('index.json was damaged: it is kept as index.json.damaged and rebuilt from the records');
+    }
+    return repo.mend();
+  };
+  const onWait = () => deps.say('another codex-router is at work; waiting for it');
+  const mending = await withRouterLock(deps.folders.data, mend, { onWait });
   const entries = await repo.list();
   const bad: string[] = mending.unreadable.map((name) => `records/${name} cannot be opened`);
   for (const { identity } of entries) {
@@ -121,7 +136,16 @@ function change(
   asked: string | undefined,
 ): { deps: VaultDeps; choice: NewKey } {
   const keyFile = cli.repoDeps.keyFile ?? asked ?? null;
+  if (kind !== 'file') refuseKeyFile(keyFile, 'a key of kind file');
   return { deps: { ...cli.repoDeps, keyFile: null }, choice: { kind, keyFile } };
+}
+
+/** An option that would do nothing is a misunderstanding. @throws USAGE */
+function refuseKeyFile(keyFile: string | null, goesWith: string): void {
+  if (keyFile === null) return;
+  throw new RouterError('USAGE', `--key-file goes only with ${goesWith}`, {
+    hint: 'leave --key-file out, or choose the kind file',
+  });
 }
 
 function withKind(kind: string | undefined): KeyKind | null {
