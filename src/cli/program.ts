@@ -38,7 +38,7 @@ export function programOf(cli: Cli, version: string, only?: string) {
           '--take',
           'take the login over: it leaves the Codex home, so that codex login cannot revoke it',
         )
-        .option('--keep', 'leave it in the Codex home too, marked as shared')
+        .option('--keep', 'leave it in the Codex home too: marked as shared, and not routed while it is')
         .option('--replace', 'replace a stored login that may be newer; the old one is kept sealed')
         .addOption(key())
         .option('--key-file <path>', 'where the key file lies, with --key file')

@@ -74,7 +74,7 @@ async function changeKeys(
   return { added, replaced, unlockers };
 }
 
-const WAITING = 'another codex-router is at work; waiting for it';
+const WAITING = 'waiting for another codex-router to finish ...';
 
 // The lock is held for the write alone: asking and the keychain come before it.
 function replaceVaultFile(deps: VaultDeps, was: string, text: string): Promise<void> {

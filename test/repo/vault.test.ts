@@ -147,6 +147,15 @@ t.test('a key file of another user is refused', { skip: notRoot }, async (t) => 
   await t.rejects(opens(deps), { code: 'VAULT_PERMISSIONS', message: /another user/ });
 });
 
+t.test("no vault is made in another user's folder", { skip: notRoot }, async (t) => {
+  const deps = testDeps();
+  mkdirSync(deps.folders.data, { mode: 0o700 });
+  chownSync(deps.folders.data, 12345, 12345);
+  await t.rejects(initVault(deps, choose('file')), { code: 'VAULT_PERMISSIONS', hint: /sudo -u '#12345'/ });
+  t.strictSame(readdirSync(deps.folders.data), []);
+  t.notOk(existsSync(deps.folders.config), 'nor a key');
+});
+
 t.test('a key file elsewhere: given at init, by CODEX_ROUTER_KEY_FILE, or moved later', async (t) => {
   const elsewhere = join(mkdtempSync(join(tmpdir(), 'codex-router-test-')), 'usb', 'my.key');
   const deps = testDeps({ env: { CODEX_ROUTER_KEY_FILE: elsewhere } });
@@ -454,7 +463,8 @@ t.test(
     t.teardown(() => shell.kill('SIGKILL'));
     await once(shell.stdout, 'data');
     const opening = opens({ ...deps, env: { CODEX_ROUTER_PASSPHRASE_FILE: `/proc/${shell.pid}/fd/9` } });
-    shell.stdin.end('go\n');
+    // Late, so that a read which blocks the process would never end; the order makes no other difference.
+    setTimeout(() => shell.stdin.write('go\n'), 300);
     t.same(await opening, revealed(ONE));
     const device = { CODEX_ROUTER_PASSPHRASE_FILE: '/dev/null' };
     await t.rejects(opens({ ...deps, env: device }), { code: /^(IO|VAULT_PERMISSIONS)$/ });

@@ -98,7 +98,7 @@ async function checkVault(deps: VaultDeps): Promise<VaultCheck> {
     }
     return repo.mend();
   };
-  const onWait = () => deps.say('another codex-router is at work; waiting for it');
+  const onWait = () => deps.say('waiting for another codex-router to finish ...');
   const mending = await withRouterLock(deps.folders.data, mend, { onWait });
   const entries = await repo.list();
   const bad: string[] = mending.unreadable.map((name) => `records/${name} cannot be opened`);
