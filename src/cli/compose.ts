@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 import { RouterError } from '../errors.js';
-import { type RouterFolders, routerFolders } from '../os/folders.js';
+import { type Env, type RouterFolders, routerFolders } from '../os/folders.js';
 import { type Journal, journalIn } from '../repo/journal.js';
 import { parseKeyKind } from '../repo/key-kind.js';
 import { openKeychain } from '../repo/keychain.js';
@@ -70,7 +70,7 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
       host ??= findHost(cli, options, uid);
       return host;
     },
-    hostAt: (stateDir) => findHost(cli, { stateDir }, uid),
+    hostAt: (stateDir) => findHost(cli, { stateDir }, uid, elsewhere(env)),
     withLock: async (work) => {
       const onWait = () => cli.say('waiting for another codex-router to finish ...');
       return (await import('../os/lock.js')).withRouterLock(folders.data, work, { onWait });
@@ -84,10 +84,11 @@ async function findHost(
   cli: Cli,
   { stateDir, profile, slot }: HostOptions,
   uid: number | null,
+  env: Env = cli.env,
 ): Promise<Host> {
   const { locateHost } = await import('../openclaw/locate.js');
   return locateHost({
-    env: cli.env,
+    env,
     platform: cli.platform,
     uid,
     now: cli.now,
@@ -102,6 +103,12 @@ async function findHost(
     activeRuns: async (target, agent) =>
       (await import('../openclaw/reload.js')).runningSessions(target, agent),
   });
+}
+
+/** This shell's variables without those that point into its own OpenClaw: another one is found as it lies. */
+function elsewhere(env: Env): Env {
+  const { OPENCLAW_STATE_DIR, OPENCLAW_CONFIG_PATH, OPENCLAW_AGENT_DIR, PI_CODING_AGENT_DIR, ...rest } = env;
+  return rest;
 }
 
 /** The Codex CLI's own home. One that is not there, or holds no ChatGPT login, holds nothing of ours. */

@@ -36,6 +36,7 @@ export function watchInterruptions(proc: NodeJS.Process, say: (finished: boolean
       depth += 1;
       try {
         const result = await work();
+        await new Promise((heard) => setImmediate(heard));
         if (depth === 1 && status !== null) end(status, true);
         return result;
       } finally {

@@ -15,7 +15,8 @@ export async function main(
 ): Promise<number> {
   const json = argv.includes('--json');
   const interruption = watchInterruptions(proc, (finished) => {
-    reportError(cli, interrupted(finished));
+    // One answer to a command: a signal that comes after it has nothing to add.
+    if (!terminal.answered) reportError(cli, interrupted(finished));
   });
   const terminal = processTerminal(proc, proc.env, interruption.signal);
   const cli: Cli = cliOf(proc.env, proc.platform, json, terminal, interruption);

@@ -16,6 +16,8 @@ export interface Terminal {
   readonly stdinIsTerminal: boolean;
   /** Whether stdout takes colours (a terminal, no NO_COLOR, TERM not dumb). */
   readonly colour: boolean;
+  /** Whether anything was written to stdout: then the command has given its answer. */
+  readonly answered: boolean;
   say(line: string): void;
   write(text: string): void;
   ask<T extends string>(question: string, choices: readonly Choice<T>[]): Promise<T>;
@@ -35,6 +37,7 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
   const isTerminal = (fd: number) =>
     proc.platform === 'win32' ? isatty(fd) : mayBeTerminal(fd) && isatty(fd);
   const [out, talk] = [output(proc, 'stdout'), output(proc, 'stderr')];
+  let answered = false;
   const dumb = env.TERM === 'dumb';
   const prompt = () => ({ input: proc.stdin, output: proc.stderr, signal });
   const say = (line: string): void => talk(`${line}\n`);
@@ -48,14 +51,20 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
     get colour() {
       return !env.NO_COLOR && !dumb && isTerminal(1);
     },
+    get answered() {
+      return answered;
+    },
     say,
-    write: out,
+    write: (text) => {
+      answered = true;
+      out(text);
+    },
     async ask(question, choices) {
       if (dumb) return askPlainly(question, choices, (line) => readLine(proc, line, signal), say);
       const { select } = await import('@clack/prompts');
       const options: Choice<string>[] = [...choices];
       const answer = await select({ message: question, options, ...prompt() });
-      return answered(choices.find(({ value }) => value === answer)?.value);
+      return orInterrupted(choices.find(({ value }) => value === answer)?.value);
     },
     async confirm(question) {
       const answer = await this.ask(question, [
@@ -68,7 +77,7 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
       if (dumb) return readLine(proc, `${question}: `, signal, true);
       const { password } = await import('@clack/prompts');
       const answer = await password({ message: question, ...prompt() });
-      return answered(typeof answer === 'string' ? answer : undefined);
+      return orInterrupted(typeof answer === 'string' ? answer : undefined);
     },
     readStdin: (limit, patience) => readAll(proc.stdin, limit, patience),
   };
@@ -196,7 +205,7 @@ async function readAll(stdin: NodeJS.ReadStream, limit: number, patience: number
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function answered<T>(answer: T | undefined): T {
+function orInterrupted<T>(answer: T | undefined): T {
   if (answer === undefined) throw interrupted();
   return answer;
 }

@@ -136,6 +136,14 @@ async function isFolder(path: string): Promise<boolean> {
 
 /** Null when the path is taken. */
 async function create(path: string): Promise<HeldLock | null> {
+  // All that takes time comes before the file is there: a lock without its owner's name looks held to everybody.
+  const starttime = startTimeOf(process.pid);
+  const payload = {
+    pid: process.pid,
+    createdAt: new Date().toISOString(),
+    ...(starttime === null ? {} : { starttime }),
+  };
+  const text = JSON.stringify(payload, null, 2);
   let handle: FileHandle;
   try {
     handle = await open(path, 'wx', 0o600);
@@ -144,13 +152,7 @@ async function create(path: string): Promise<HeldLock | null> {
     throw ioError(error, path, 'write');
   }
   try {
-    const starttime = startTimeOf(process.pid);
-    const payload = {
-      pid: process.pid,
-      createdAt: new Date().toISOString(),
-      ...(starttime === null ? {} : { starttime }),
-    };
-    await handle.writeFile(JSON.stringify(payload, null, 2));
+    await handle.writeFile(text);
     return { path, handle, inode: (await handle.stat()).ino };
   } catch (error) {
     await handle.close();

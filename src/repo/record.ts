@@ -2,6 +2,7 @@ import * as z from 'zod/mini';
 import { RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
 import { identityKey, parseAccountId, parseUserId } from '../identity.js';
+import type { JsonObject } from '../json.js';
 import { Secret } from '../secret.js';
 import { damage, FORMAT_VERSION, parseVersioned } from './format.js';
 import type { IndexEntry } from './repo.js';
@@ -21,7 +22,10 @@ const header = z.looseObject({
 /** What a sealed file says of itself in the clear. */
 export type RecordHeader = z.infer<typeof header>;
 
-const object = z.record(z.string(), z.json());
+// Taken as it is: zod's record rebuilds the object and drops a field named __proto__.
+const object = z.custom<JsonObject>(
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+);
 const payloadFormat = z.looseObject({
   version: z.literal(FORMAT_VERSION),
   identity: z.looseObject({

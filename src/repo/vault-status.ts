@@ -65,8 +65,9 @@ export function keyStatus(unlocker: Unlocker, place: number): KeyStatus {
 async function keyWarnings(unlockers: readonly Unlocker[], folder: string): Promise<string[]> {
   const warnings: string[] = [];
   if (unlockers.length === 1) {
+    const other = unlockers[0]?.kind === 'passphrase' ? 'file' : 'passphrase';
     warnings.push(
-      'there is only one key: losing it loses every login; codex-router vault add-key passphrase adds another',
+      `there is only one key: losing it loses every login; codex-router vault add-key ${other} adds another`,
     );
   }
   for (const unlocker of unlockers) {

@@ -58,7 +58,10 @@ export async function holderOf(
       return { holder: { name: `${name} (${beside.profileId})`, remedy }, notes };
     }
   }
-  const elsewhere = await otherHostOf(entry, repo, host, hostAt, notes);
+  const known = [...inGroup].some(
+    (id) => parsePlace(id)?.store === parsePlace(entry.placement?.slot ?? '')?.store,
+  );
+  const elsewhere = known ? null : await placedElsewhere(entry, repo, host, hostAt, notes);
   if (elsewhere !== null) return { holder: elsewhere, notes };
   for (const { name, remedy, read } of outside) {
     const held = await readable(read, name, notes);
@@ -68,44 +71,55 @@ export async function holderOf(
   return { holder: null, notes };
 }
 
-/** The other OpenClaw that we put this identity into and that still has it, rotated or not; null when there is none. */
-async function otherHostOf(
-  { identity, placement, fingerprint }: IndexEntry,
-  repo: OpenRepo,
-  host: Host,
+/**
+ * The place we last left this identity's login in, where that is outside this host's slots: another OpenClaw, or a store this
+ * command does not see. Null when the place no longer has it; a place that cannot be found is noted, for nobody can say.
+ */
+export async function placedElsewhere(
+  entry: IndexEntry,
+  repo: OpenRepo | null,
+  host: Host | null,
   hostAt: CustodyDeps['hostAt'],
   notes: HostNote[],
 ): Promise<Custody['holder']> {
-  const stateDir = placement === null ? null : stateDirOf(placement.slot);
-  if (placement === null || stateDir === null || stateDir === host.summary.stateDir) return null;
-  const name = `the OpenClaw in ${stateDir}`;
-  const held = await readable(
-    async () => {
-      const slots = await absentAsNull(hostAt(stateDir).then((other) => other.allSlots()));
-      const slot = slots?.find(({ address }) => address.id === placement.slot);
-      return slot === undefined ? null : slot.read();
-    },
-    name,
-    notes,
-  );
-  if (held?.occupant.kind !== 'login' || !sameIdentity(held.occupant.identity, identity)) return null;
-  // What it holds now is our grant, or what it made of it since.
-  const ours = repo.fingerprint(held.occupant.grant) === fingerprint || placement.fingerprint === fingerprint;
-  return ours ? { name, remedy: `codex-router use <another> --state-dir ${stateDir}` } : null;
-}
-
-/** The state directory in a `SlotAddress.id`; null for a text that is none. */
-function stateDirOf(slot: string): string | null {
-  return /^(.+)#[^#]+#[^#]+$/s.exec(slot)?.[1] ?? null;
-}
-
-async function absentAsNull<T>(work: Promise<T>): Promise<T | null> {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof RouterError && error.code === 'HOST_NOT_FOUND') return null;
-    throw error;
+  const { placement } = entry;
+  const at = placement === null ? null : parsePlace(placement.slot);
+  if (placement === null || at === null) return null;
+  const { stateDir, agent } = at;
+  const here = host !== null && stateDir === host.summary.stateDir;
+  const name = here ? `the store of agent ${agent}` : `the OpenClaw in ${stateDir}`;
+  const slots = await readable(async () => (here ? host : await hostAt(stateDir)).allSlots(), name, notes);
+  if (slots === null) return null;
+  const store = slots.filter(({ address }) => parsePlace(address.id)?.store === at.store);
+  if (store.length === 0) notes.push(unknownPlace(name));
+  // What this host shows was compared already.
+  if (here) return null;
+  for (const slot of slots) {
+    const reading = await readable(() => slot.read(), name, notes);
+    const logins = reading === null ? [] : [reading.occupant, ...reading.neighbours];
+    for (const login of logins) {
+      if (login.kind !== 'login' || !sameIdentity(login.identity, entry.identity)) continue;
+      const same = repo === null || repo.fingerprint(login.grant) === entry.fingerprint;
+      // What the placed store holds now is our grant, or what its host made of it since.
+      const rotated = store.includes(slot) && placement.fingerprint === entry.fingerprint;
+      if (same || rotated) {
+        const remedy = `codex-router use <another> --state-dir ${stateDir} --agent ${slot.address.agent}`;
+        return { name, remedy };
+      }
+    }
   }
+  return null;
+}
+
+function unknownPlace(name: string): HostNote {
+  const text = `it was last put into ${name}, which cannot be found now: where it has gone, the login must not be used too`;
+  return { code: 'HOLDER_UNKNOWN', text };
+}
+
+/** The parts of a `SlotAddress.id`; `store` is all but the profile id. Null for a text that is none. */
+function parsePlace(slot: string): { stateDir: string; agent: string; store: string } | null {
+  const [, store = '', stateDir = '', agent = ''] = /^((.+)#([^#]+))#[^#]+$/s.exec(slot) ?? [];
+  return store === '' ? null : { stateDir, agent, store };
 }
 
 async function readable<T>(read: () => Promise<T>, name: string, notes: HostNote[]): Promise<T | null> {
@@ -113,7 +127,8 @@ async function readable<T>(read: () => Promise<T>, name: string, notes: HostNote
     return await read();
   } catch (error) {
     if (!(error instanceof RouterError)) throw error;
-    notes.push({ code: 'HOLDER_UNREADABLE', text: `${name} could not be read: ${error.message}` });
+    if (error.code === 'HOST_NOT_FOUND') notes.push(unknownPlace(name));
+    else notes.push({ code: 'HOLDER_UNREADABLE', text: `${name} could not be read: ${error.message}` });
     return null;
   }
 }

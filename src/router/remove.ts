@@ -4,6 +4,7 @@ import type { IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
 import type { Slot, SlotReading } from '../slot/slot.js';
 import { planCheckIn } from './check-in.js';
+import { placedElsewhere } from './custody.js';
 
 export interface RemoveDeps {
   readonly repo: Repo;
@@ -11,6 +12,8 @@ export interface RemoveDeps {
   open(): Promise<OpenRepo>;
   /** Null when there is no OpenClaw here: then no slot can hold the identity. */
   readonly host: Host | null;
+  /** As in CustodyDeps. */
+  hostAt(stateDir: string): Promise<Host>;
   withLock<T>(work: () => Promise<T>): Promise<T>;
   critical<T>(work: () => Promise<T>): Promise<T>;
   readonly now: () => number;
@@ -50,6 +53,12 @@ export async function planRemoval(deps: RemoveDeps, entry: IndexEntry, fromSlot:
       });
     }
   }
+  const elsewhere = await placedElsewhere(entry, null, deps.host, deps.hostAt, notes);
+  if (elsewhere !== null) {
+    throw new RouterError('IDENTITY_IN_USE', `${elsewhere.name} holds this login`, {
+      hint: elsewhere.remedy,
+    });
+  }
   const first = holding[0];
   if (first !== undefined && !fromSlot) {
     throw new RouterError('IDENTITY_IN_USE', `it is active in ${first.slot.address.profileId} right now`, {
@@ -87,13 +96,14 @@ async function pinsToTakeOff(
 /**
  * Forgets the identity here; nothing is revoked at the server. A slot that held it is checked in and cleared first, pins
  * before content, so that no chat is left pinned to a login that is gone. What is done is decided anew under the lock.
+ * @returns what was really done, which the person may have changed by another command since they were asked
  * @throws IDENTITY_IN_USE, SLOT_CHANGED when the slot is not what was confirmed
  */
 export async function carryOutRemoval(
   deps: RemoveDeps,
   confirmed: Removal,
   fromSlot: boolean,
-): Promise<readonly HostNote[]> {
+): Promise<Removal> {
   const repo = confirmed.slots.length > 0 ? await deps.open() : null;
   return deps.withLock(async () => {
     // While the person thought about it, another command may have routed this very identity.
@@ -112,7 +122,7 @@ export async function carryOutRemoval(
         notes.push(...(reload?.notes ?? []));
       }
       await deps.repo.remove(identityKey(removal.entry.identity));
-      return notes;
+      return { ...removal, notes: [...removal.notes, ...notes] };
     });
   });
 }

@@ -113,7 +113,7 @@ async function carryOut(deps: UseDeps, repo: OpenRepo, plan: SwitchPlan, begun: 
   await writeSlots(deps, repo, plan, begun, switched);
   const { record } = begun;
   if (switched && record !== null) await deps.journal.advance(record, 'swapped', deps.now());
-  if (from !== null && !sameIdentity(from, entry.identity)) await repo.place(identityKey(from), null);
+  if (from !== null && !sameIdentity(from, entry.identity)) await forgetPlace(repo, from, group.main);
 
   const reload = await deps.host.reload(group.main, plan.holding.grant.expiresAt);
   const late = await checkInLate(deps, repo, plan);
@@ -176,6 +176,12 @@ function halfway(error: unknown, { profileId, agent }: SlotAddress): unknown {
     `${profileId} of agent ${agent} was switched, but not every copy of it: ${error.message}`,
     { hint: 'run the command again to finish it', cause: error },
   );
+}
+
+/** The outgoing identity is parked now, unless its login lies in another OpenClaw: this slot held an older one of it. */
+async function forgetPlace(repo: OpenRepo, from: Identity, { address }: Slot): Promise<void> {
+  const entry = (await repo.list()).find(({ identity }) => sameIdentity(identity, from));
+  if (entry?.placement?.slot === address.id) await repo.place(identityKey(from), null);
 }
 
 /** Whether the slot still is not the wanted one's, so that a failed write can be called one that never happened. */

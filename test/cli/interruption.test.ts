@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -137,4 +137,22 @@ t.test('an interrupted command still prints exactly one document', async (t) => 
     onStart: (kill) => void gateway.called.then(() => kill('SIGINT')),
   });
   t.match(await run, { code: 130, json: { ok: false, error: { code: 'INTERRUPTED' } } });
+});
+
+t.test('a signal in the last moments of a switch leaves one document, whichever it is', async (t) => {
+  const { box } = await ready(t);
+  await router(box, ['use', 'bob']);
+  const journal = path.join(box.routerHome, 'journal.jsonl');
+  for (let round = 0; round < 8; round += 1) {
+    const size = statSync(journal).size;
+    const stop = async (kill: (signal: NodeJS.Signals) => void) => {
+      await until(
+        () => statSync(journal).size > size && readFileSync(journal, 'utf8').endsWith('"step":"done"}\n'),
+      );
+      kill('SIGINT');
+    };
+    // The kit throws for anything but exactly one valid document.
+    const run = await router(box, ['use', '-', '--json'], { onStart: (kill) => void stop(kill) });
+    t.match(run.code, /^(0|130)$/);
+  }
 });

@@ -321,7 +321,43 @@ t.test('a login that another OpenClaw of this machine was given is not put into 
   t.equal((await run(keyOf(alice), {}, deps)).result, 'switched');
 });
 
-t.test('another OpenClaw that is gone holds nothing', async (t) => {
+t.test('a login that lies beside the slot of another OpenClaw is found there too', async (t) => {
+  const there = fakeSlot({ stateDir: '/other' });
+  const other = fakeHost({ slots: [there] });
+  const { run, repo } = bench();
+  const alice = login('alice');
+  const open = await repo.open();
+  const placement = {
+    slot: '/other#main#openai-codex:alice',
+    fingerprint: open.fingerprint(alice.grant),
+    at: NOW,
+  };
+  await open.save(alice, { source: 'openclaw', placement });
+  there.hostPuts('openai-codex:alice', alice);
+  t.equal(await codeOf(run(keyOf(alice), {}, { hostAt: async () => other })), 'IDENTITY_IN_USE');
+});
+
+t.test(
+  'an older login in this slot does not make us forget that another OpenClaw has the newer one',
+  async (t) => {
+    const { run, store, slot, repo } = bench();
+    const [alice, bob] = [login('alice'), login('bob', 'newer', NOW)];
+    await store(alice);
+    const open = await repo.open();
+    const placement = {
+      slot: '/other#main#openai-codex:default',
+      fingerprint: open.fingerprint(bob.grant),
+      at: NOW,
+    };
+    await open.save(bob, { placement });
+    slot.hostPuts(SLOT, login('bob', 'older', NOW - 3 * DAY));
+    await run(keyOf(alice));
+    const entry = (await repo.list()).find(({ identity }) => identity.accountId === bob.identity.accountId);
+    t.equal(entry?.placement?.slot, placement.slot);
+  },
+);
+
+t.test('another OpenClaw that cannot be found is said to be unknown, not taken for nobody', async (t) => {
   const { run, repo } = bench();
   const alice = login('alice');
   const open = await repo.open();
@@ -334,7 +370,10 @@ t.test('another OpenClaw that is gone holds nothing', async (t) => {
   const hostAt = async () => {
     throw new RouterError('HOST_NOT_FOUND', 'there is none');
   };
-  t.match(await run(keyOf(alice), {}, { hostAt }), { result: 'switched', notes: [] });
+  t.match(await run(keyOf(alice), {}, { hostAt }), {
+    result: 'switched',
+    notes: [{ code: 'HOLDER_UNKNOWN' }],
+  });
 });
 
 t.test(

@@ -2,7 +2,7 @@ import { RouterError } from '../../errors.js';
 import { requireReplacing } from '../../os/platform.js';
 import { carryOutRemoval, planRemoval, type Removal } from '../../router/remove.js';
 import { candidateOf, resolve } from '../../router/resolve.js';
-import type { Host, HostNote } from '../../slot/host.js';
+import type { Host } from '../../slot/host.js';
 import { showText } from '../../text.js';
 import type { Cli } from '../cli.js';
 import { compose } from '../compose.js';
@@ -24,6 +24,7 @@ export async function runRemove(cli: Cli, selector: string, options: RemoveOptio
     repo: parts.repo,
     open: parts.openRepo,
     host: await absentAsNull(parts.host()),
+    hostAt: parts.hostAt,
     withLock: parts.withLock,
     critical: cli.interruption.critical,
     now: cli.now,
@@ -31,7 +32,7 @@ export async function runRemove(cli: Cli, selector: string, options: RemoveOptio
   const entry = resolve(selector, await parts.repo.list());
   const removal = await planRemoval(deps, entry, options.fromSlot ?? false);
   if (options.dryRun) {
-    const document = removeDocument(removal, 'planned', []);
+    const document = removeDocument(removal, 'planned');
     return cli.print(document, () => preview(document).join('\n'));
   }
   if (!options.yes) {
@@ -44,22 +45,18 @@ export async function runRemove(cli: Cli, selector: string, options: RemoveOptio
         },
       );
     }
-    for (const line of preview(removeDocument(removal, 'planned', []))) cli.say(line);
+    for (const line of preview(removeDocument(removal, 'planned'))) cli.say(line);
     if (!(await cli.terminal.confirm('Forget this identity here?'))) {
       throw new RouterError('INTERRUPTED', 'nothing was removed', { hint: 'codex-router list' });
     }
   }
-  const notes = await carryOutRemoval(deps, removal, options.fromSlot ?? false);
-  const document = removeDocument(removal, 'removed', notes);
+  const done = await carryOutRemoval(deps, removal, options.fromSlot ?? false);
+  const document = removeDocument(done, 'removed');
   cli.print(document, () => `${phrase(document.identity)} is forgotten here${cleared(document)}`);
   if (!cli.json) for (const { text } of document.notes) cli.say(`  note      ${showText(text, 300)}`);
 }
 
-function removeDocument(
-  removal: Removal,
-  result: RemoveDocument['result'],
-  notes: readonly HostNote[],
-): RemoveDocument {
+function removeDocument(removal: Removal, result: RemoveDocument['result']): RemoveDocument {
   return {
     ...DONE,
     result,
@@ -67,7 +64,7 @@ function removeDocument(
     clearedSlots: removal.slots.map(({ slot }) => slotOf(slot.address)),
     unpinned: removal.unpin.map(({ key }) => key),
     next: [...removal.next],
-    notes: [...removal.notes, ...notes],
+    notes: [...removal.notes],
   };
 }
 
