@@ -9,15 +9,15 @@ export interface Interruption {
 /**
  * Installs handlers for SIGINT, SIGTERM and SIGHUP; the exit status is 128 plus the signal's number, as shells expect.
  * @param say tells the person, or the program, before the process ends; `finished` when something begun was completed first.
+ *   False when the command has answered already: then it is let end with its own status.
  */
-export function watchInterruptions(proc: NodeJS.Process, say: (finished: boolean) => void): Interruption {
+export function watchInterruptions(proc: NodeJS.Process, say: (finished: boolean) => boolean): Interruption {
   const controller = new AbortController();
   let depth = 0;
   let status: number | null = null;
-  const end = (code: number, finished: boolean): never => {
-    say(finished);
+  const end = (code: number, finished: boolean): void => {
     // `exit` listeners still run: they remove the host's lock files.
-    return proc.exit(code);
+    if (say(finished)) proc.exit(code);
   };
   const receive = (number: number) => () => {
     const second = status !== null;

@@ -16,7 +16,9 @@ export async function main(
   const json = argv.includes('--json');
   const interruption = watchInterruptions(proc, (finished) => {
     // One answer to a command: a signal that comes after it has nothing to add.
-    if (!terminal.answered) reportError(cli, interrupted(finished));
+    if (terminal.answered) return false;
+    reportError(cli, interrupted(finished));
+    return true;
   });
   const terminal = processTerminal(proc, proc.env, interruption.signal);
   const cli: Cli = cliOf(proc.env, proc.platform, json, terminal, interruption);
