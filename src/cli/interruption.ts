@@ -24,6 +24,7 @@ export function watchInterruptions(proc: NodeJS.Process, say: (finished: boolean
     status = 128 + number;
     controller.abort();
     if (depth === 0 || second) end(status, false);
+    if (second) proc.exit(status);
   };
   proc.on('SIGINT', receive(2));
   proc.on('SIGTERM', receive(15));
