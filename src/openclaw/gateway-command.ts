@@ -17,8 +17,8 @@ const MAX_OUTPUT = 64 * 1024;
 
 /**
  * Runs `openclaw secrets reload --json` on this state directory and returns when the gateway has confirmed. The child gets
- * the person's own variables, without codex-router's. The first run on 3.28 pairs the command as a device, as any run of
- * it does.
+ * the person's own variables, without codex-router's. The first run on 3.28 pairs the command as a device, like every run
+ * of it.
  * @throws GatewayFailure `command-missing`, `command-failed` (also past `timeoutMs`; the child is then ended)
  */
 export async function reloadByCommand(place: CommandPlace, timeoutMs: number): Promise<void> {

@@ -1,22 +1,6 @@
-// npm run bench: bundles bench.ts (the test kit is TypeScript) into a temporary folder and runs it there.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+// npm run bench
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { build } from 'esbuild';
+import { bundled } from '../kit/bundled.mjs';
 
-const folder = mkdtempSync(join(tmpdir(), 'codex-router-bench-'));
-process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));
-await build({
-  entryPoints: ['test/bench/bench.ts'],
-  outfile: join(folder, 'bench.mjs'),
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  target: 'node20',
-  external: ['keytar', 'proper-lockfile'],
-  logLevel: 'warning',
-});
-const { bench } = await import(pathToFileURL(join(folder, 'bench.mjs')).href);
-await bench(join(folder, 'boxes'), process.cwd(), process.argv.slice(2));
+const { folder, program } = await bundled('test/bench/bench.ts', ['keytar', 'proper-lockfile']);
+await program.bench(join(folder, 'boxes'), process.cwd(), process.argv.slice(2));
