@@ -530,6 +530,44 @@ t.test('"-" goes back to the identity before, and back again', async (t) => {
   t.equal(await token(), refreshOf(bob));
 });
 
+t.test(
+  "which sessions are pinned is the person's choice: one by its key, all that follow the slot, or none",
+  async (t) => {
+    const sessions = [
+      { key: 'agent:main:main', updatedAt: 9 },
+      { key: 'agent:main:telegram:direct:7', updatedAt: 5 },
+      { key: 'agent:main:cron:job', updatedAt: 7 },
+      { key: 'agent:main:other', updatedAt: 3, pinnedTo: 'anthropic:work' },
+    ];
+    const pinnedBy = async (session: UseRequest['session']) => {
+      const { run, store, host } = bench({ sessions });
+      const alice = login('alice');
+      await store(alice);
+      const answer = await run(keyOf(alice), { session });
+      const pinned = [...host.pinned].filter(([, to]) => to === SLOT).map(([key]) => key);
+      t.strictSame(
+        answer.pins.map(({ key }) => key),
+        pinned,
+        'what is said is what was done',
+      );
+      t.equal(host.pinned.get('agent:main:other'), 'anthropic:work');
+      return pinned;
+    };
+    t.strictSame(await pinnedBy({ kind: 'current' }), ['agent:main:main']);
+    t.strictSame(await pinnedBy({ kind: 'key', key: 'telegram:direct:7' }), ['agent:main:telegram:direct:7']);
+    t.strictSame(await pinnedBy({ kind: 'all' }), ['agent:main:main', 'agent:main:telegram:direct:7']);
+    t.strictSame(await pinnedBy({ kind: 'none' }), []);
+  },
+);
+
+t.test('an identity whose access token has expired is routed, and that is said', async (t) => {
+  const { run, store, token } = bench();
+  const expired = login('alice', 'old', NOW - 30 * DAY);
+  await store(expired);
+  t.match(await run(keyOf(expired)), { result: 'switched', notes: [{ code: 'ACCESS_EXPIRED' }] });
+  t.equal(await token(), refreshOf(expired));
+});
+
 t.test('a session that does not exist fails before anything is written', async (t) => {
   const { run, store, slot } = bench({ sessions: [{ key: 'agent:main:main' }] });
   const alice = login('alice');
