@@ -79,10 +79,10 @@ export async function secretService(t: Tester, box: Sandbox): Promise<SecretServ
     );
     return Number(/uint32 (\d+)/.exec(answer)?.[1]);
   };
-  let daemon = await findDaemon();
+  let daemon: number | null = null;
   const signal = (name: NodeJS.Signals) => {
     try {
-      process.kill(daemon, name);
+      if (daemon !== null) process.kill(daemon, name);
     } catch {
       // It has ended already.
     }
@@ -92,6 +92,9 @@ export async function secretService(t: Tester, box: Sandbox): Promise<SecretServ
     await stop();
     signal('SIGKILL');
   });
+  // The daemon goes into the background before it has taken its name on the bus.
+  const named = () => until('the daemon has its name', () => findDaemon().catch(() => null), 20_000);
+  daemon = await named();
   box.env.DBUS_SESSION_BUS_ADDRESS = address;
   return {
     env: { DBUS_SESSION_BUS_ADDRESS: address },
@@ -115,7 +118,7 @@ export async function secretService(t: Tester, box: Sandbox): Promise<SecretServ
       // Only a prompt or a private interface unlocks a running daemon; a new one with the password is unlocked.
       signal('SIGKILL');
       await demand('sh', '-c', unlockDaemon);
-      daemon = await until('the new daemon has the name', () => findDaemon().catch(() => null), 10_000);
+      daemon = await named();
     },
     hang: async () => signal('SIGSTOP'),
     resume: () => signal('SIGCONT'),
