@@ -40,6 +40,7 @@ export const EXIT_OF = {
   VAULT_MISSING: EXIT.outside,
   HOST_NOT_FOUND: EXIT.outside,
   HOST_UNREADABLE: EXIT.outside,
+  HOST_NODE_TOO_OLD: EXIT.outside,
   GATEWAY_DENIED: EXIT.outside,
   IO: EXIT.outside,
 
@@ -51,6 +52,7 @@ export const EXIT_OF = {
   HOST_UNSUPPORTED: EXIT.refused,
   HOST_FOREIGN_OWNER: EXIT.refused,
   HOST_UNTRUSTED_WITH_GRANT: EXIT.refused,
+  AGENTS_TIED: EXIT.refused,
   IDENTITY_UNREADABLE: EXIT.refused,
   IDENTITY_MISMATCH: EXIT.refused,
   IDENTITY_UNEXPECTED: EXIT.refused,

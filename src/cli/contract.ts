@@ -30,6 +30,7 @@ const listed = person.extend({
   active: z.boolean().nullable().describe('null when the slot could not be read'),
   verified: z.boolean().describe('false until a server accepted a call with these tokens'),
   sharedWith: z.enum(['codex']).nullable().describe('who else was knowingly left with this login'),
+  doubt: z.enum(['refresh-failed']).nullable().describe('why its next use may be refused'),
   expiresAt: milliseconds,
 });
 

@@ -1,9 +1,7 @@
-import { join } from 'node:path';
 import { RouterError } from '../errors.js';
 import type { Secret } from '../secret.js';
 import type { HostNote, SlotGroup } from '../slot/host.js';
 import type { Occupant, Slot } from '../slot/slot.js';
-import { statOf } from './store-file.js';
 
 /** Which stores there are and who reads which. */
 export interface AgentStores {
@@ -14,6 +12,8 @@ export interface AgentStores {
   readonly shared: Slot;
   /** An agent's own store; the same object as `shared` where that is the same file. */
   readonly ownOf: (agent: string) => Slot;
+  /** Whether an agent's own store is there. */
+  readonly exists: (agent: string) => Promise<boolean>;
   /** Through 4.15: main's entry is copied over the agents' own. */
   readonly copiesMain: boolean;
   readonly release: string;
@@ -52,7 +52,8 @@ async function tied(stores: AgentStores, agent: string): Promise<SlotGroup> {
           code: 'AGENT_FOREIGN',
           text: `agent ${other} runs on ${occupant.what} and was left alone`,
         });
-        if (other === agent) return { agent, main: own, copies: [], follows: [agent], notes };
+        if (other === agent)
+          return { agent, main: own, copies: [], follows: [agent], choosers: [], tied: false, notes };
         continue;
       }
       if (occupant.kind === 'login' && !copies.includes(own)) copies.push(own);
@@ -65,7 +66,7 @@ async function tied(stores: AgentStores, agent: string): Promise<SlotGroup> {
       text: `${stores.release} copies main's login to its other agents; switched together: ${follows.join(', ')}`,
     });
   }
-  return { agent, main: stores.shared, copies, follows, notes };
+  return { agent, main: stores.shared, copies, follows, choosers: [], tied: follows.length > 1, notes };
 }
 
 async function apart(stores: AgentStores, agent: string): Promise<SlotGroup> {
@@ -99,7 +100,20 @@ async function apart(stores: AgentStores, agent: string): Promise<SlotGroup> {
   if (follows.length > 1) {
     notes.push({ code: 'AGENTS_FOLLOW', text: `these agents run on the same login: ${follows.join(', ')}` });
   }
-  return { agent, main, copies, follows, notes };
+  const choosers = main === stores.shared ? await choosersOf(stores, follows) : [];
+  return { agent, main, copies, follows, choosers, tied: false, notes };
+}
+
+/** Stores without the slot's entry whose own order or statistics still decide, for their agents, over what main's say. */
+async function choosersOf(stores: AgentStores, follows: readonly string[]): Promise<Slot[]> {
+  const slots = new Set(follows.map(stores.ownOf).filter((slot) => slot !== stores.shared));
+  const choosers: Slot[] = [];
+  for (const slot of slots) {
+    const { occupant, selectable } = await slot.read();
+    if (occupant.kind === 'absent' && !selectable && slot.address.layout.startsWith('sqlite'))
+      choosers.push(slot);
+  }
+  return choosers;
 }
 
 /** Another agent's broken store must not stop a switch that does not touch it; it is said. */
@@ -128,22 +142,19 @@ function refreshTokenOf(occupant: Occupant): Secret | null {
 }
 
 /** The main store and every agent's own store, unless it is known not to exist: one that cannot be looked at fails its reader. */
-export async function existingSlots(
-  stores: AgentStores,
-  agentDir: (agent: string) => string,
-): Promise<Slot[]> {
+export async function existingSlots(stores: AgentStores): Promise<Slot[]> {
   const slots = [stores.shared];
   for (const agent of stores.agents) {
     const own = stores.ownOf(agent);
     if (slots.includes(own)) continue;
-    if (await mayExist(join(agentDir(agent), 'auth-profiles.json'))) slots.push(own);
+    if (await mayExist(stores, agent)) slots.push(own);
   }
   return slots;
 }
 
-async function mayExist(path: string): Promise<boolean> {
+async function mayExist(stores: AgentStores, agent: string): Promise<boolean> {
   try {
-    return (await statOf(path)) !== null;
+    return await stores.exists(agent);
   } catch (error) {
     if (error instanceof RouterError) return true;
     throw error;

@@ -59,9 +59,24 @@ function parseConfig(path: string, value: JsonObject): HostConfig {
   };
   const meta = objectAt(value.meta, 'meta');
   const lastTouched = textAt(meta.lastTouchedVersion, 'meta.lastTouchedVersion');
-  const list = objectAt(value.agents, 'agents').list ?? [];
+  const roster = objectAt(value.agents, 'agents');
+  const list = roster.list ?? [];
   if (!Array.isArray(list)) throw wrong('agents.list');
-  const agents = list.flatMap((agent: Json, place) => agentAt(agent, `agents.list.${place}`));
+  const listed = list.flatMap((agent: Json, place) => agentAt(agent, `agents.list.${place}`));
+  // From 8.1 the agents have their ids as names, and the default one is named beside them.
+  const system = textAt(
+    objectAt(objectAt(roster.defaults, 'agents.defaults').systemAgent, 'systemAgent').agentId,
+    'agentId',
+  );
+  const named = Object.entries(objectAt(roster.entries, 'agents.entries')).flatMap(([id, agent]) => {
+    const where = `agents.entries.${id}`;
+    const entry = agentAt({ ...objectAt(agent, where), id }, where);
+    return entry.map((one) => ({
+      ...one,
+      isDefault: one.isDefault || (system !== null && agentId(system) === one.id),
+    }));
+  });
+  const agents = [...listed, ...named];
   const sessionStore = textAt(objectAt(value.session, 'session').store, 'session.store');
   const configured = objectAt(objectAt(value.auth, 'auth').profiles, 'auth.profiles');
   const profiles = Object.entries(configured).map(([id, found]) => {

@@ -12,6 +12,8 @@ export interface HostOptions {
   readonly profile?: string;
   /** The profile id of the slot, when it is not the release's default. */
   readonly slot?: string;
+  /** `sdk` lets the installed release write; default: direct, and sdk where no direct adapter fits. */
+  readonly via?: 'direct' | 'sdk';
 }
 
 /** Where a host's files are, before anything is known of what they hold. Nothing here has been read. */

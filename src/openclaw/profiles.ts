@@ -20,12 +20,13 @@ const VERSION = 1;
 
 /**
  * @throws SLOT_UNREADABLE naming the file and the part of the wrong type.
- * @throws HOST_UNSUPPORTED for a newer format, or a store whose Codex logins are `openai:*` (2026.6.1 and later).
+ * @throws HOST_UNSUPPORTED for a newer format, or a store of `openai-codex` whose logins are `openai:*` (6.1 and later).
  */
-export function parseStore(path: string, value: JsonObject): ProfileStore {
+export function parseStore(path: string, value: JsonObject, provider: string): ProfileStore {
   checkGroups(path, value);
   const profiles = value.profiles;
   if (!isObject(profiles)) throw unreadableStore(path, value, 'profiles');
+  if (provider === 'openai') return { raw: value, profiles };
   const renamed = Object.entries(profiles).find(
     ([, entry]) => isObject(entry) && entry.type === 'oauth' && entry.provider === 'openai',
   );
@@ -116,6 +117,8 @@ export function parseEntry(
   if (!isObject(entry)) throw unreadableEntry(place, 'it is not an object');
   const foreign = foreignKind(entry, place.provider);
   if (foreign !== null) return { kind: 'foreign', what: foreign };
+  const fence = fenceOf(entry);
+  if (fence !== null) return fence === 'pending' ? { kind: 'refreshing' } : { kind: 'lost' };
   const accessToken = new Secret(tokenAt(place, entry, 'access'));
   const refreshToken = new Secret(tokenAt(place, entry, 'refresh'));
   const expires = entry.expires ?? null;
@@ -143,6 +146,17 @@ export function parseEntry(
     hostFields: Object.fromEntries(Object.entries(entry).filter(([key]) => !INTERPRETED.has(key))),
     selection: isObject(stats) ? stats : null,
   };
+}
+
+/** What stands where the tokens were while, or since, the host refreshed them (9.4: `oauth-refresh-marker.ts`). */
+const FENCE = /^openclaw-oauth-refresh-fence:v\d+:[^:]+:(failed:)?/;
+
+function fenceOf({ access, refresh }: JsonObject): 'pending' | 'failed' | null {
+  for (const token of [access, refresh]) {
+    const found = typeof token === 'string' ? FENCE.exec(token) : null;
+    if (found !== null) return found[1] === undefined ? 'pending' : 'failed';
+  }
+  return null;
 }
 
 /** The identity, or in words why the tokens do not tell it. */
@@ -180,7 +194,11 @@ function wrongType(place: EntryPlace, name: string): RouterError {
 /** Like `parseEntry`, but one that cannot be read is `foreign`: it must not stop a switch that does not touch it. */
 export function parseNeighbour(place: EntryPlace, entry: Json, stats: Json | undefined): Neighbour {
   try {
-    return { profileId: place.id, ...parseEntry(place, entry, stats) };
+    const occupant = parseEntry(place, entry, stats);
+    if (occupant.kind === 'login' || occupant.kind === 'foreign') return { profileId: place.id, ...occupant };
+    const what =
+      occupant.kind === 'lost' ? 'a login whose refresh failed' : 'a login that is being refreshed';
+    return { profileId: place.id, kind: 'foreign', what };
   } catch (error) {
     if (!(error instanceof RouterError)) throw error;
     return { profileId: place.id, kind: 'foreign', what: `a login that cannot be read (${error.message})` };

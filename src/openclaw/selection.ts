@@ -10,15 +10,56 @@ export interface SelectionKey {
   readonly profileId: string;
 }
 
-/** What the host effectively reads; `layers` from weakest to strongest. */
-export function isSelectable(layers: readonly JsonObject[], key: SelectionKey): boolean {
+/**
+ * What the host effectively reads; `layers` from weakest to strongest.
+ * @param logins the ids of the provider's logins; in the openai-codex stores no other id may follow the slot either.
+ */
+export function isSelectable(
+  layers: readonly JsonObject[],
+  key: SelectionKey,
+  logins: ReadonlySet<string>,
+): boolean {
   const order = lookUp(layers, 'order', key.provider);
-  const names = Array.isArray(order) ? order : [];
+  const [first, ...rest] = Array.isArray(order) ? order : [];
   return (
-    names.length === 1 &&
-    names[0] === key.profileId &&
-    lookUp(layers, 'lastGood', key.provider) === key.profileId
+    first === key.profileId &&
+    rest.every((id) => key.provider === RENAMED_TO && typeof id === 'string' && !logins.has(id)) &&
+    lookUp(layers, 'lastGood', key.provider) === key.profileId &&
+    !layers.some((layer) => namesRenamed(layer, key.provider))
   );
+}
+
+/** Whether an agent's own store leaves the choice, and what is known of the slot, to main's. */
+export function isSilent(layers: readonly JsonObject[], { provider, profileId }: SelectionKey): boolean {
+  return (
+    lookUp(layers, 'order', provider) === undefined &&
+    lookUp(layers, 'lastGood', provider) === undefined &&
+    statsOf(layers, profileId) === undefined &&
+    !layers.some((layer) => namesRenamed(layer, provider))
+  );
+}
+
+/** 6.1 renamed the provider; its doctor left order, lastGood and statistics under the old names (6.1 to 9.6). */
+const RENAMED_FROM = 'openai-codex';
+const RENAMED_TO = 'openai';
+
+function namesRenamed(doc: JsonObject, provider: string): boolean {
+  if (provider !== RENAMED_TO) return false;
+  return ['order', 'lastGood'].some((group) => {
+    const entries = doc[group];
+    return isObject(entries) && Object.hasOwn(entries, RENAMED_FROM);
+  });
+}
+
+/** Drops what an upgrade left under the old provider's name: it chooses among profiles that are no longer there. */
+export function forgetRenamed(doc: JsonObject, provider: string, profiles: JsonObject): JsonObject {
+  if (provider !== RENAMED_TO) return doc;
+  const ordered = setIn(doc, 'order', RENAMED_FROM, undefined);
+  const good = setIn(ordered, 'lastGood', RENAMED_FROM, undefined);
+  const stats = isObject(good.usageStats) ? Object.keys(good.usageStats) : [];
+  return stats
+    .filter((id) => id.startsWith(`${RENAMED_FROM}:`) && !Object.hasOwn(profiles, id))
+    .reduce((next, id) => setIn(next, 'usageStats', id, undefined), good);
 }
 
 export function statsOf(layers: readonly JsonObject[], profileId: string): Json | undefined {
@@ -38,8 +79,8 @@ function lookUp(layers: readonly JsonObject[], group: string, key: string): Json
  * Makes the slot what unpinned and later sessions land on. lastGood matters beside the order: when the slot's refresh
  * fails, OpenClaw silently runs on lastGood's profile otherwise (facts: section 3).
  */
-export function select(doc: JsonObject, key: SelectionKey): JsonObject {
-  const ordered = setIn(doc, 'order', key.provider, [key.profileId]);
+export function select(doc: JsonObject, key: SelectionKey, behind: readonly string[] = []): JsonObject {
+  const ordered = setIn(doc, 'order', key.provider, [key.profileId, ...behind]);
   return setIn(ordered, 'lastGood', key.provider, key.profileId);
 }
 
@@ -72,18 +113,22 @@ const COOLING = [
   'cooldownModel',
   'disabledUntil',
   'disabledReason',
+  'blockedUntil',
+  'blockedReason',
+  'blockedSource',
+  'lastProbeAt',
   'errorCount',
   'failureCounts',
   'lastFailureAt',
 ];
 
 /**
- * The statistics an identity brings back: as they were while a cooldown or a lock-out is still running, else only when
+ * The statistics an identity brings back: as they were while a cooldown, a lock-out or a block is still running, else only when
  * the profile was last used; null when nothing is left to say.
  */
 export function meaningfulStats(stats: JsonObject | null, now: number): JsonObject | null {
   if (stats === null) return null;
-  const running = [stats.cooldownUntil, stats.disabledUntil].some(
+  const running = [stats.cooldownUntil, stats.disabledUntil, stats.blockedUntil].some(
     (until) => typeof until === 'number' && until > now,
   );
   if (running) return stats;

@@ -1,11 +1,12 @@
 import { RouterError } from '../errors.js';
-import type { Json, JsonObject } from '../json.js';
+import type { JsonObject } from '../json.js';
 import { writeAtomic } from '../os/atomic.js';
 import type { PinOutcome, Pins, SessionEntry } from '../slot/pins.js';
 import { agentOf, canonicalKey } from '../slot/session.js';
 import { type LockPatience, sessionsLock, withHostLocks } from './locks.js';
 import { refuseForeignOwner } from './owner.js';
 import { isObject } from './profiles.js';
+import { isPinned, parseSessionEntry, pinnedEntry, pinOf } from './session-entry.js';
 import { isUnchanged, type JsonFile, type Patience, readJsonFile } from './store-file.js';
 
 export interface PinsPlace {
@@ -23,6 +24,7 @@ export function jsonPins(place: PinsPlace): Pins {
   return {
     agent: place.agent,
     read: async () => (await load())?.entries ?? [],
+    survey: async () => ({ entries: (await load())?.entries ?? [], unread: 0 }),
     set: async (keys, profileId) => await setPins(place, load, keys, profileId),
   };
 }
@@ -59,30 +61,9 @@ function parseSessions(path: string, store: JsonObject, agent: string): SessionE
       });
     }
     const owner = agentOf(key);
-    if (owner === null || owner === agent) entries.push(parseEntry(key, entry));
+    if (owner === null || owner === agent) entries.push(parseSessionEntry(key, entry));
   }
   return entries;
-}
-
-function parseEntry(key: string, entry: JsonObject): SessionEntry {
-  const origin = isObject(entry.origin) ? entry.origin : {};
-  const delivery = isObject(entry.deliveryContext) ? entry.deliveryContext : {};
-  return {
-    key,
-    updatedAt: typeof entry.updatedAt === 'number' ? entry.updatedAt : 0,
-    pinnedTo: text(entry.authProfileOverride),
-    pinSource: text(entry.authProfileOverrideSource),
-    channel:
-      text(entry.channel) ?? text(entry.lastChannel) ?? text(delivery.channel) ?? text(origin.provider),
-    from: text(origin.from),
-    to: text(entry.lastTo) ?? text(delivery.to) ?? text(origin.to),
-    accountId: text(entry.lastAccountId) ?? text(delivery.accountId) ?? text(origin.accountId),
-    spawnedBy: text(entry.spawnedBy),
-  };
-}
-
-function text(value: Json | undefined): string | null {
-  return typeof value === 'string' && value !== '' ? value : null;
 }
 
 const ATTEMPTS = 5;
@@ -146,36 +127,15 @@ function plan(
     const name = Object.hasOwn(store, key) ? key : byName.get(canonicalKey(key));
     const entry = name === undefined ? undefined : store[name];
     if (name === undefined || !isObject(entry)) return { key, was: null, is: null, result: 'gone' };
-    const was = text(entry.authProfileOverride);
+    const was = pinOf(entry);
     if (isPinned(entry, profileId)) return { key, was, is: was, result: 'already' };
-    changes.set(name, pinned(entry, profileId));
+    changes.set(name, pinnedEntry(entry, profileId));
     return { key, was, is: profileId, result: 'set' };
   });
   if (changes.size === 0) return { store, outcomes };
   const next = Object.entries(store).map(([key, entry]) => [key, changes.get(key) ?? entry]);
   return { store: Object.fromEntries(next), outcomes };
 }
-
-function isPinned(entry: JsonObject, profileId: string | null): boolean {
-  const {
-    authProfileOverride: to,
-    authProfileOverrideSource: source,
-    authProfileOverrideCompactionCount: count,
-  } = entry;
-  if (profileId === null) return to === undefined && source === undefined && count === undefined;
-  return to === profileId && source === 'user' && count === undefined;
-}
-
-/** A number in the compaction count makes OpenClaw read the pin as its own choice; an explicit `user` survives a reset. */
-function pinned(entry: JsonObject, profileId: string | null): JsonObject {
-  const kept = Object.entries(entry).filter(
-    ([key]) => key !== 'authProfileOverrideCompactionCount' && (profileId !== null || !key.startsWith(PIN)),
-  );
-  if (profileId === null) return Object.fromEntries(kept);
-  return { ...Object.fromEntries(kept), authProfileOverride: profileId, authProfileOverrideSource: 'user' };
-}
-
-const PIN = 'authProfileOverride';
 
 /** What the file says now. From 5.2 the host ignores the lock and can write its own copy over ours. */
 async function proved(

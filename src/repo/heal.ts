@@ -153,6 +153,7 @@ function rebuildEntry(
     expiresAt: holding.grant.expiresAt,
     revision: head.revision,
     placement: old?.placement ?? null,
+    doubt: old?.doubt ?? null,
   };
 }
 

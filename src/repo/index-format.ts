@@ -54,8 +54,10 @@ function parseEntry(value: unknown): IndexEntry | null {
   if (!isNumber(expiresAt) || !isNumber(addedAt) || !isNumber(updatedAt)) return null;
   if (!isCount(revision) || revision < 1 || typeof verified !== 'boolean') return null;
   if (sharedWith !== null && sharedWith !== 'codex') return null;
+  const { doubt = null } = value;
+  if (doubt !== null && doubt !== 'refresh-failed') return null;
   const rest = { alias, fingerprint: parseFingerprint(fingerprint), expiresAt, revision, source, verified };
-  return { ...value, identity, ...rest, sharedWith, placement, addedAt, updatedAt };
+  return { ...value, identity, ...rest, sharedWith, placement, doubt, addedAt, updatedAt };
 }
 
 function parseIdentity(value: unknown): IndexEntry['identity'] | null {

@@ -135,6 +135,8 @@ export function openedRepo({ files, vault, memo = { last: null }, now }: OpenedD
       changeEntry(files, memo, await read(), key, (entry) => ({ ...entry, alias })),
     place: async (key, placement) =>
       changeEntry(files, memo, await read(), key, (entry) => ({ ...entry, placement })),
+    doubt: async (key, why) =>
+      changeEntry(files, memo, await read(), key, (entry) => ({ ...entry, doubt: why })),
     remove: async (key) => removeIdentity(files, await read(), key),
     open: async () => repo,
     mend: async () => (await read()).mend(),
@@ -168,6 +170,7 @@ function entryFor(
     verified: facts.verified ?? old?.verified ?? false,
     sharedWith: facts.sharedWith === undefined ? (old?.sharedWith ?? null) : facts.sharedWith,
     placement: facts.placement === undefined ? (old?.placement ?? null) : facts.placement,
+    doubt: old !== null && old.fingerprint === print ? old.doubt : null,
     addedAt: old?.addedAt ?? now,
     updatedAt: old !== null && old.fingerprint === print ? old.updatedAt : now,
   };

@@ -35,6 +35,8 @@ export interface IndexEntry {
   /** The holder a copy was knowingly left with (`import --keep`); null when nobody else has it. */
   readonly sharedWith: 'codex' | null;
   readonly placement: Placement | null;
+  /** A refresh of this very grant failed at its holder, which may have spent it: it may be refused. Null when nothing speaks against it. */
+  readonly doubt: 'refresh-failed' | null;
   /** ms epoch */
   readonly addedAt: number;
   /** ms epoch of the last change of the grant. */
@@ -82,6 +84,9 @@ export interface OpenRepo extends Repo {
 
   /** Records the grant we put into a slot; null forgets it. */
   place(key: IdentityKey, placement: Placement | null): Promise<IndexEntry>;
+
+  /** Records why the stored grant may not work any more; null takes it back, and so does the next `save` of another grant. */
+  doubt(key: IdentityKey, why: IndexEntry['doubt']): Promise<IndexEntry>;
 
   /** Seals a copy that is about to be overwritten; the number and age of back-ups are capped. */
   backUp(holding: Holding, reason: string): Promise<void>;

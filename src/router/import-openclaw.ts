@@ -2,7 +2,7 @@ import { RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
 import type { OpenRepo } from '../repo/repo.js';
 import type { Host } from '../slot/host.js';
-import type { Slot } from '../slot/slot.js';
+import { problemOf, type Slot } from '../slot/slot.js';
 import type { Skipped } from './import.js';
 import type { Candidate } from './import-step.js';
 import { neighbourId } from './switch-plan.js';
@@ -40,8 +40,9 @@ export async function findInHost(
     try {
       const { occupant, neighbours } = await slot.read();
       if (occupant.kind === 'login') found(parts(occupant), slot, profileId);
-      if (occupant.kind === 'foreign') {
-        skipped.push({ from: placeOf(slot, profileId), reason: `it holds ${occupant.what}` });
+      else {
+        const problem = problemOf(occupant);
+        if (problem !== null) skipped.push({ from: placeOf(slot, profileId), reason: `it holds ${problem}` });
       }
       for (const neighbour of neighbours) {
         if (neighbour.kind === 'login') found(parts(neighbour), slot, neighbour.profileId);

@@ -2,7 +2,7 @@ import { RouterError } from '../errors.js';
 import { type Identity, sameIdentity } from '../identity.js';
 import type { IndexEntry, Repo } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
-import type { SlotAddress } from '../slot/slot.js';
+import { problemOf, type SlotAddress } from '../slot/slot.js';
 
 export interface ListedIdentity {
   readonly entry: IndexEntry;
@@ -33,6 +33,13 @@ export async function list(
   return { identities, slot, occupant, notes };
 }
 
+const CODES = {
+  absent: null,
+  foreign: 'SLOT_FOREIGN',
+  refreshing: 'SLOT_REFRESHING',
+  lost: 'LOGIN_LOST',
+} as const;
+
 interface Seen extends Omit<Listing, 'identities'> {
   readonly known: boolean;
 }
@@ -44,9 +51,11 @@ async function occupantOf(findHost: () => Promise<Host>, agent: string | null): 
     const group = await host.slotsFor(agent ?? host.defaultAgent);
     slot = group.main.address;
     const { occupant } = await group.main.read();
-    const notes =
-      occupant.kind === 'foreign' ? [{ code: 'SLOT_FOREIGN', text: `the slot holds ${occupant.what}` }] : [];
-    return { slot, occupant: occupant.kind === 'login' ? occupant.identity : null, notes, known: true };
+    if (occupant.kind === 'login') return { slot, occupant: occupant.identity, notes: [], known: true };
+    const problem = problemOf(occupant);
+    const code = CODES[occupant.kind];
+    const notes = problem === null || code === null ? [] : [{ code, text: `the slot holds ${problem}` }];
+    return { slot, occupant: null, notes, known: occupant.kind !== 'refreshing' };
   } catch (error) {
     if (!(error instanceof RouterError)) throw error;
     return { slot, occupant: null, notes: [{ code: error.code, text: error.message }], known: false };

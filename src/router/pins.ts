@@ -1,8 +1,8 @@
 import { RouterError } from '../errors.js';
 import type { Env } from '../os/folders.js';
-import { affectedBy, companionsOf } from '../slot/companions.js';
+import { affectedBy, companionsOf, leftOverPins, type PinRules } from '../slot/companions.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
-import type { PinOutcome, SessionEntry } from '../slot/pins.js';
+import type { PinOutcome, Pins, SessionEntry, SessionSurvey } from '../slot/pins.js';
 import { type CurrentSession, canonicalKey, currentSession, type SessionWish } from '../slot/session.js';
 import type { SlotReading } from '../slot/slot.js';
 
@@ -42,51 +42,94 @@ export async function planPins(
   switched: boolean,
 ): Promise<PinPlan> {
   const { profileId } = group.main.address;
-  const { provider } = host.summary;
-  const rules = { slotProfileId: profileId, provider, knownProfileIds: profilesAfter(profileId, slots) };
-  const pins = host.pinsOf(group.agent);
-  const entries = await pins.read();
+  const { provider, formerProvider } = host.summary;
+  const knownProfileIds = profilesAfter(profileId, slots);
+  const rules: PinRules = { slotProfileId: profileId, provider, formerProvider, knownProfileIds };
+  // What an upgrade left over is looked for in all sessions once: while the stores still choose by the old names too.
+  const all =
+    session.kind === 'all' || (formerProvider !== null && slots.some(({ reading }) => !reading.selectable));
+  const look = async (agent: string, key: string | null): Promise<SessionSurvey> => {
+    const pins = host.pinsOf(agent);
+    return all ? { entries: await pins.read(), unread: 0 } : await pins.survey(key);
+  };
+  const told = env.CODEX_ROUTER_SESSION_KEY?.trim() || null;
+  const { entries, unread } = await look(group.agent, session.kind === 'key' ? session.key : told);
   const own = affectedBy(entries, rules);
+
+  const current = ownPinOnly(currentSession(entries, session, env), entries, rules);
+  const keys = session.kind === 'all' ? [...own.sessions] : [];
+  if (current.key !== null) keys.push(current.key, ...companionsOf(current.key, entries, rules));
+  const targets: Target[] = [targetOf(host.pinsOf(group.agent), entries, rules, session, keys)];
 
   const sessions: string[] = [];
   const notes: HostNote[] = [];
+  let unlisted = 0;
   for (const agent of switched ? group.follows : []) {
-    const affected = agent === group.agent ? own : affectedBy(await host.pinsOf(agent).read(), rules);
+    const survey = agent === group.agent ? { entries, unread } : await look(agent, null);
+    const affected = affectedBy(survey.entries, rules);
     sessions.push(...affected.sessions);
+    unlisted += survey.unread;
+    if (agent !== group.agent) targets.push(targetOf(host.pinsOf(agent), survey.entries, rules, session, []));
     if (affected.left.length > 0) {
       const text = `${affected.left.length} session(s) of agent ${agent} are pinned to another login and were left alone`;
       notes.push({ code: 'PINS_LEFT', text });
     }
   }
-
-  const current = ownPinOnly(currentSession(entries, session, env), entries, provider);
-  const keys = session.kind === 'all' ? [...own.sessions] : [];
-  if (current.key !== null) keys.push(current.key, ...companionsOf(current.key, entries, rules));
-  const wanted = [...new Set(keys)];
-  const pinOf = new Map(entries.map((entry) => [entry.key, entry.pinnedTo]));
-  const planned = wanted.map((key): PinOutcome => {
-    const was = pinOf.get(key) ?? null;
-    return { key, was, is: profileId, result: was === profileId ? 'already' : 'set' };
-  });
+  if (unlisted > 0) {
+    const text = `${unlisted} older session(s) were not looked at: those that use this slot move too`;
+    notes.push({ code: 'SESSIONS_NOT_LISTED', text });
+  }
+  const planned = targets.flatMap((target) => target.planned);
   return {
     current,
     planned,
     affects: { agents: switched ? group.follows : [], sessions },
     notes,
     carryOut: async (running) => {
-      if (wanted.length === 0) return { outcomes: [], notes: [] };
-      try {
-        return { outcomes: pending(await pins.set(wanted, profileId), env, running), notes: [] };
-      } catch (error) {
-        const stopped = error instanceof Error && error.name === 'AbortError';
-        if (!stopped && !(error instanceof RouterError)) throw error;
-        // The slot has switched: that is not undone because a pin has to wait.
-        const outcomes = planned.map((pin) => ({ ...pin, is: pin.was, result: 'pending' as const }));
-        const text = `the pins could not be set now (${error.message}): run the command again to set them`;
-        return { outcomes, notes: [{ code: stopped ? 'INTERRUPTED' : 'PINS_PENDING', text }] };
+      const outcomes: PinOutcome[] = [];
+      const troubles: HostNote[] = [];
+      for (const target of targets) {
+        if (target.planned.length === 0) continue;
+        try {
+          const keys = target.planned.map(({ key }) => key);
+          outcomes.push(...pending(await target.pins.set(keys, profileId), env, running));
+        } catch (error) {
+          const stopped = error instanceof Error && error.name === 'AbortError';
+          if (!stopped && !(error instanceof RouterError)) throw error;
+          // The slot has switched: that is not undone because a pin has to wait.
+          outcomes.push(
+            ...target.planned.map((pin) => ({ ...pin, is: pin.was, result: 'pending' as const })),
+          );
+          const text = `the pins could not be set now (${error.message}): run the command again to set them`;
+          troubles.push({ code: stopped ? 'INTERRUPTED' : 'PINS_PENDING', text });
+        }
       }
+      return { outcomes, notes: troubles };
     },
   };
+}
+
+/** What is pinned in one agent's sessions. */
+interface Target {
+  readonly pins: Pins;
+  readonly planned: readonly PinOutcome[];
+}
+
+function targetOf(
+  pins: Pins,
+  entries: readonly SessionEntry[],
+  rules: PinRules,
+  session: SessionWish,
+  keys: readonly string[],
+): Target {
+  const leftOver = session.kind === 'none' ? [] : leftOverPins(entries, rules);
+  const pinOf = new Map(entries.map((entry) => [entry.key, entry.pinnedTo]));
+  const planned = [...new Set([...keys, ...leftOver])].map((key): PinOutcome => {
+    const was = pinOf.get(key) ?? null;
+    const is = rules.slotProfileId;
+    return { key, was, is, result: was === is ? 'already' : 'set' };
+  });
+  return { pins, planned };
 }
 
 /** The profile ids each store will hold after the switch; a pin to any other one of the provider is dangling. */
@@ -104,10 +147,11 @@ function profilesAfter(
 function ownPinOnly(
   current: CurrentSession,
   entries: readonly SessionEntry[],
-  provider: string,
+  { provider, formerProvider }: PinRules,
 ): CurrentSession {
   const pin = entries.find(({ key }) => key === current.key)?.pinnedTo ?? null;
-  if (pin === null || pin.startsWith(`${provider}:`)) return current;
+  const ours = [provider, formerProvider].some((name) => name !== null && pin?.startsWith(`${name}:`));
+  if (pin === null || ours) return current;
   return {
     key: null,
     why: `${current.key} is pinned to ${pin}, which is not a login of ${provider}, and was left`,

@@ -5,8 +5,9 @@ import type { Host, HostNote } from '../slot/host.js';
 import type { Slot, SlotReading } from '../slot/slot.js';
 import { planCheckIn } from './check-in.js';
 import { placedElsewhere } from './custody.js';
+import { type SettledDeps, settledReading } from './settled.js';
 
-export interface RemoveDeps {
+export interface RemoveDeps extends SettledDeps {
   readonly repo: Repo;
   /** Opens the vault; called only when a slot has to be checked in. */
   open(): Promise<OpenRepo>;
@@ -40,7 +41,7 @@ export async function planRemoval(deps: RemoveDeps, entry: IndexEntry, fromSlot:
   const next = new Set<string>();
   const notes: HostNote[] = [];
   for (const slot of deps.host === null ? [] : await deps.host.allSlots()) {
-    const reading = await slot.read();
+    const reading = await settledReading(slot, deps);
     if (holds(reading.occupant, entry.identity)) {
       holding.push({ slot, reading });
       for (const neighbour of reading.neighbours) next.add(neighbour.profileId);

@@ -5,7 +5,7 @@ import type { Journal } from '../repo/journal.js';
 import type { IndexEntry, Repo } from '../repo/repo.js';
 import type { Host, HostNote, HostSummary } from '../slot/host.js';
 import { currentSession } from '../slot/session.js';
-import type { Slot, SlotAddress } from '../slot/slot.js';
+import { problemOf, type Slot, type SlotAddress } from '../slot/slot.js';
 
 /** One slot as it is now. */
 export interface SlotStatus {
@@ -70,7 +70,7 @@ async function slotStatus(slot: Slot, entries: readonly IndexEntry[]): Promise<S
   try {
     const { occupant, selectable } = await slot.read();
     if (occupant.kind !== 'login') {
-      const problem = occupant.kind === 'foreign' ? occupant.what : null;
+      const problem = problemOf(occupant);
       return { address, occupant: null, entry: null, problem, selectable };
     }
     const entry = entries.find(({ identity }) => sameIdentity(identity, occupant.identity)) ?? null;

@@ -11,8 +11,9 @@ import { type CheckIn, planCheckIn } from './check-in.js';
 import { type CustodyDeps, holderOf } from './custody.js';
 import { type PinPlan, planPins } from './pins.js';
 import { entryOf } from './resolve.js';
+import { type SettledDeps, settledReading } from './settled.js';
 
-export interface PlanDeps extends CustodyDeps {
+export interface PlanDeps extends CustodyDeps, SettledDeps {
   readonly host: Host;
   readonly now: () => number;
   readonly env: Env;
@@ -33,6 +34,8 @@ export interface SwitchPlan {
   readonly fingerprint: Fingerprint;
   readonly group: SlotGroup;
   readonly from: Identity | null;
+  /** The identity whose login a failed refresh of the host destroyed in the slot: the stored copy is the only one left. */
+  readonly lost: IndexEntry | null;
   readonly slots: readonly SlotPlan[];
   readonly checkIns: readonly CheckIn[];
   readonly pins: PinPlan;
@@ -60,9 +63,9 @@ export async function planSwitch(
   const now = deps.now();
   const entry = entryOf(wanted, await repo.list());
   const group = await host.slotsFor(agent);
-  const main = await group.main.read();
+  const main = await settledReading(group.main, deps);
   const readings = [{ slot: group.main, reading: main }];
-  for (const slot of group.copies) readings.push({ slot, reading: await slot.read() });
+  for (const slot of group.copies) readings.push({ slot, reading: await settledReading(slot, deps) });
   for (const { slot, reading } of readings) refuseForeign(slot, reading);
 
   const checkIns: CheckIn[] = [];
@@ -92,16 +95,44 @@ export async function planSwitch(
   await host.admit(holding.grant.expiresAt, now);
 
   const slots = readings.map(({ slot, reading }) => planSlot(repo, slot, reading, holding, fingerprint));
+  for (const slot of group.choosers)
+    slots.push({ slot, reading: await slot.read(), put: 'keep', takeOut: [] });
+  const lost = main.occupant.kind === 'lost' ? lastPlaced(group.main, await repo.list()) : null;
   const pins = await planPins(host, group, slots, session, deps.env, isSwitch({ slots }));
   const notes = [
     ...host.summary.notes,
     ...group.notes,
     ...custody.notes,
     ...expiryNotes(holding, now),
+    ...lostNotes(main, lost),
     ...pins.notes,
   ];
-  const from = main.occupant.kind === 'login' ? main.occupant.identity : null;
-  return { entry, holding, fingerprint, group, from, slots, checkIns, pins, notes };
+  const from = main.occupant.kind === 'login' ? main.occupant.identity : (lost?.identity ?? null);
+  return { entry, holding, fingerprint, group, from, lost, slots, checkIns, pins, notes };
+}
+
+/** Whose login we last put into a slot, or found there. */
+function lastPlaced({ address }: Slot, entries: readonly IndexEntry[]): IndexEntry | null {
+  const placed = entries.filter(({ placement }) => placement?.slot === address.id);
+  return placed.reduce<IndexEntry | null>(
+    (last, entry) => ((entry.placement?.at ?? 0) > (last?.placement?.at ?? 0) ? entry : last),
+    null,
+  );
+}
+
+function lostNotes({ occupant }: SlotReading, lost: IndexEntry | null): readonly HostNote[] {
+  if (occupant.kind !== 'lost') return [];
+  const whose =
+    lost === null
+      ? 'a login'
+      : `the login of ${lost.alias ?? lost.identity.email ?? lost.identity.accountId}`;
+  const left =
+    lost === null
+      ? 'if that account is not stored here, log it in again'
+      : 'the stored copy is the only one left; it can be used, and if it is refused that account must log in again';
+  return [
+    { code: 'LOGIN_LOST', text: `a refresh by OpenClaw failed and destroyed ${whose} in the slot: ${left}` },
+  ];
 }
 
 interface FoundLogin {

@@ -2,13 +2,14 @@ import { RouterError } from '../errors.js';
 import { type Identity, identityKey, sameIdentity } from '../identity.js';
 import type { Journal, SwitchRecord, Who } from '../repo/journal.js';
 import type { IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
-import type { HostNote, ReloadOutcome } from '../slot/host.js';
+import type { HostNote, ReloadOutcome, SlotGroup } from '../slot/host.js';
 import type { PinOutcome } from '../slot/pins.js';
 import type { SessionWish } from '../slot/session.js';
 import type { Occupant, Slot, SlotAddress, SlotReading } from '../slot/slot.js';
 import { type CheckInResult, planCheckIn } from './check-in.js';
 import type { Affects, PinPlan } from './pins.js';
 import { resolve } from './resolve.js';
+import { settledReading } from './settled.js';
 import { isSwitch, type PlanDeps, planSwitch, type SwitchPlan } from './switch-plan.js';
 
 export interface UseDeps extends PlanDeps {
@@ -58,6 +59,7 @@ export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer
     // The host may rotate the slot between our read and its lock; then decide again on what is there now.
     for (let attempt = 1; ; attempt += 1) {
       const plan = await planSwitch(deps, repo, wanted.identity, agent, request.session);
+      if (request.agent !== null && plan.group.tied) throw tiedAgents(plan.group);
       if (request.dryRun) return answer(plan, 'planned', plan.pins.planned, null);
       try {
         return await deps.critical(() => carryOut(deps, repo, plan, begun));
@@ -65,6 +67,15 @@ export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer
         if (attempt === 3 || !(error instanceof RouterError) || error.code !== 'SLOT_CHANGED') throw error;
       }
     }
+  });
+}
+
+/** Law 1: two agents on two identities would be made one again by this release, over the other's login. */
+function tiedAgents({ agent, follows, notes }: SlotGroup): RouterError {
+  const why =
+    notes.find(({ code }) => code === 'AGENTS_TIED')?.text ?? 'this release keeps all agents on one login';
+  return new RouterError('AGENTS_TIED', `agent ${agent} cannot be switched alone: ${why}`, {
+    hint: `codex-router use without --agent switches all of them: ${follows.join(', ')}`,
   });
 }
 
@@ -103,6 +114,7 @@ function agentOf(session: SessionWish): string | null {
 async function carryOut(deps: UseDeps, repo: OpenRepo, plan: SwitchPlan, begun: Begun): Promise<UseAnswer> {
   const { entry, group } = plan;
   for (const checkIn of plan.checkIns) await checkIn.carryOut();
+  if (plan.lost !== null) await repo.doubt(identityKey(plan.lost.identity), 'refresh-failed');
 
   const switched = isSwitch(plan) || begun.record !== null;
   if (begun.record === null) {
@@ -154,7 +166,8 @@ async function writeSlots(
       if (put === 'keep' && takeOut.length === 0 && reading.selectable) continue;
       const after = await slot.replace({ expect: reading.revision, put, takeOut });
       written += 1;
-      prove(repo, plan, slot, after);
+      // A store that only chooses holds no login to be proved.
+      if (!group.choosers.includes(slot)) prove(repo, plan, slot, after);
     }
   } catch (error) {
     if (!switched || !isSwitch(plan)) throw error;
@@ -224,7 +237,7 @@ async function checkInLate(
   { entry, group }: SwitchPlan,
 ): Promise<readonly HostNote[]> {
   try {
-    const { occupant } = await group.main.read();
+    const { occupant } = await settledReading(group.main, deps);
     if (occupant.kind !== 'login' || !sameIdentity(occupant.identity, entry.identity)) {
       return [
         { code: 'SLOT_CHANGED', text: 'OpenClaw has put something else into the slot since: run it again' },

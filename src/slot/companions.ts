@@ -4,6 +4,8 @@ import { agentOf, canonicalKey, isChat, isSlash, keyRest } from './session.js';
 export interface PinRules {
   readonly slotProfileId: string;
   readonly provider: string;
+  /** The provider's name before the release renamed it; null where it never was. */
+  readonly formerProvider: string | null;
   /** The ids the store holds; a pin to another one of the provider is dangling. */
   readonly knownProfileIds: ReadonlySet<string>;
 }
@@ -78,8 +80,25 @@ function pinState(entry: SessionEntry, rules: PinRules): PinState {
   const { pinnedTo } = entry;
   if (pinnedTo === null) return 'none';
   if (pinnedTo === rules.slotProfileId) return 'slot';
-  if (pinnedTo.startsWith(`${rules.provider}:`) && !rules.knownProfileIds.has(pinnedTo)) return 'dangling';
-  return 'elsewhere';
+  const ours = pinnedTo.startsWith(`${rules.provider}:`) || isLeftOver(pinnedTo, rules);
+  return ours && !rules.knownProfileIds.has(pinnedTo) ? 'dangling' : 'elsewhere';
+}
+
+function isLeftOver(pinnedTo: string, { formerProvider, knownProfileIds }: PinRules): boolean {
+  return (
+    formerProvider !== null && pinnedTo.startsWith(`${formerProvider}:`) && !knownProfileIds.has(pinnedTo)
+  );
+}
+
+/**
+ * The chats and slash entries that an upgrade of the host left pinned to an id of the provider's former name, in the store's order.
+ * The next turn of each would drop the pin.
+ */
+export function leftOverPins(entries: readonly SessionEntry[], rules: PinRules): string[] {
+  return entries
+    .filter((entry) => entry.pinnedTo !== null && isLeftOver(entry.pinnedTo, rules))
+    .filter((entry) => isChat(entry) || isSlash(entry.key))
+    .map((entry) => entry.key);
 }
 
 export interface Affected {

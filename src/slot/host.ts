@@ -27,7 +27,53 @@ export interface HostSummary {
   readonly release: { readonly version: string; readonly source: string } | null;
   /** The provider id of this release (`openai-codex` through 2026.5.28). */
   readonly provider: string;
+  /** What the provider was called before this release renamed it: a pin to one of its ids is left over; null where it never was. */
+  readonly formerProvider: string | null;
   readonly notes: readonly HostNote[];
+}
+
+/** What was found of a host and why it is routed the way it is; what `codex-router host` shows. */
+export interface HostFindings {
+  /** The state directory, symlinks resolved. */
+  readonly stateDir: string;
+  /** Null where it could not be told. */
+  readonly layout: string | null;
+  readonly release: HostSummary['release'];
+  readonly provider: string;
+  /** The profile id of the slot. */
+  readonly profileId: string;
+  /** `direct`: codex-router's own adapter; `sdk`: the installed release's plugin SDK writes. */
+  readonly via: 'direct' | 'sdk';
+  /** What led to this answer, in the order it was found. */
+  readonly reasons: readonly HostNote[];
+  readonly stores: readonly FoundStore[];
+  readonly agents: readonly FoundAgent[];
+  /** Why nothing would be written here, and the remedy; null when it is routed. */
+  readonly refusal: { readonly code: string; readonly message: string; readonly hint: string | null } | null;
+  readonly notes: readonly HostNote[];
+}
+
+export interface FoundStore {
+  readonly path: string;
+  readonly format: 'json' | 'sqlite';
+  readonly holds: 'logins' | 'sessions';
+  /** Null for the store all agents share. */
+  readonly agent: string | null;
+  /** SQLite's `user_version`; null for JSON, or where it could not be read. */
+  readonly schema: number | null;
+  /** `leftover`: this release does not read it, but it holds logins; `unreadable` has its reason in `trouble`. */
+  readonly state: 'used' | 'empty' | 'leftover' | 'unreadable';
+  readonly profiles: readonly string[];
+  readonly trouble: string | null;
+}
+
+export interface FoundAgent {
+  readonly id: string;
+  /**
+   * Whose login its turns run on: `own` entry (which shadows the main one), `main`'s by reading through, or a `copy` of it that
+   * this release makes; `unknown` where its store cannot be read.
+   */
+  readonly runsOn: 'own' | 'main' | 'copy' | 'unknown';
 }
 
 /** Which slots a switch for one agent writes, because this release ties them together. */
@@ -38,8 +84,12 @@ export interface SlotGroup {
   readonly main: Slot;
   /** Slots that hold, or would be overwritten by, a copy of the main one; swapped together with it. */
   readonly copies: readonly Slot[];
+  /** Stores of agents without an entry of their own, whose order or statistics decide over main's: mended with it. */
+  readonly choosers: readonly Slot[];
   /** Agents whose turns run on this group's identity. */
   readonly follows: readonly string[];
+  /** This release overwrites the other agents' logins with main's, so that no agent can be switched alone. */
+  readonly tied: boolean;
   readonly notes: readonly HostNote[];
 }
 

@@ -23,6 +23,11 @@ export interface PinOutcome {
   readonly result: PinResult;
 }
 
+export interface SessionSurvey {
+  readonly entries: readonly SessionEntry[];
+  readonly unread: number;
+}
+
 /** The session store of one agent. Every host layout implements this port. */
 export interface Pins {
   readonly agent: string;
@@ -32,6 +37,14 @@ export interface Pins {
    * @throws HOST_UNREADABLE when the store cannot be understood.
    */
   read(): Promise<readonly SessionEntry[]>;
+
+  /**
+   * What a switch looks at, where a store can be read in part: the entry of `key`, the most recently active ones and every slash
+   * entry; a whole store where it cannot. `unread` counts the others.
+   * @param key a full key, or one without its agent; null when none is meant.
+   * @throws HOST_UNREADABLE as `read`.
+   */
+  survey(key: string | null): Promise<SessionSurvey>;
 
   /**
    * Points each existing entry at `profileId` (null: takes the pin off), as a person's own choice, touching nothing else;

@@ -3,11 +3,23 @@ import type { Holding } from '../holding.js';
 /**
  * What sits in a slot. `foreign` is something `use` must not overwrite: an API key, a SecretRef, a sealed side file, a login
  * whose own tokens do not tell whose it is. `what` is a noun phrase for a sentence and holds no token.
+ * From 2026.9.4 the host puts a fence in the place of the tokens while it refreshes them: `refreshing` passes within 120 s
+ * and must be waited for, because the rotated token is on its way; `lost` is what a failed refresh leaves, for good.
  */
 export type Occupant =
   | { readonly kind: 'absent' }
   | ({ readonly kind: 'login' } & Holding)
+  | { readonly kind: 'refreshing' }
+  | { readonly kind: 'lost' }
   | { readonly kind: 'foreign'; readonly what: string };
+
+/** In words, what is in a slot that is no login; null for an empty one. */
+export function problemOf(occupant: Exclude<Occupant, { kind: 'login' }>): string | null {
+  if (occupant.kind === 'foreign') return occupant.what;
+  if (occupant.kind === 'refreshing') return 'a login that OpenClaw is refreshing just now';
+  if (occupant.kind === 'lost') return 'nothing usable: a refresh by OpenClaw failed and destroyed the login';
+  return null;
+}
 
 /**
  * Another login of the same provider in the same store: one that a native multi-profile setup left there. One that cannot

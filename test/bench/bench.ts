@@ -220,6 +220,7 @@ async function fillRepo(folders: VaultDeps['folders'], count: number): Promise<s
       expiresAt: login.expires,
       revision: 1,
       placement: null,
+      doubt: null,
     });
   }
   await writeIndex(files, { version: 1, vaultId: vault.vaultId, identities, removing: {} }, null);

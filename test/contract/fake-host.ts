@@ -36,10 +36,12 @@ export function fakeHost({
   const reloads: (number | null)[] = [];
   const agents = [...slots, ...copies].map(({ address }) => address.agent);
   const outcome: ReloadOutcome = { effective: 'now', proved: true, advice: null, notes: [] };
+  const now = (agent: string) =>
+    agent !== 'main' ? [] : entries.map((entry) => ({ ...entry, pinnedTo: pinned.get(entry.key) ?? null }));
   const pins = (agent: string): Pins => ({
     agent,
-    read: async () =>
-      agent !== 'main' ? [] : entries.map((entry) => ({ ...entry, pinnedTo: pinned.get(entry.key) ?? null })),
+    read: async () => now(agent),
+    survey: async () => ({ entries: now(agent), unread: 0 }),
     set: async (keys, profileId) =>
       keys.map((key): PinOutcome => {
         const was = pinned.get(key) ?? null;
@@ -48,7 +50,14 @@ export function fakeHost({
       }),
   });
   return {
-    summary: { stateDir: '/fake', layout: 'fake', release: null, provider: 'openai-codex', notes: [] },
+    summary: {
+      stateDir: '/fake',
+      layout: 'fake',
+      release: null,
+      provider: 'openai-codex',
+      formerProvider: null,
+      notes: [],
+    },
     agents,
     defaultAgent: 'main',
     slotsFor: async (agent) => ({
@@ -56,6 +65,8 @@ export function fakeHost({
       main: slots.find(({ address }) => address.agent === agent) ?? main,
       copies,
       follows: [agent, ...copies.map(({ address }) => address.agent)],
+      choosers: [],
+      tied: false,
       notes: [],
     }),
     allSlots: async () => [...slots, ...copies],

@@ -72,6 +72,7 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
       verified: facts.verified ?? old?.verified ?? false,
       sharedWith: facts.sharedWith !== undefined ? facts.sharedWith : (old?.sharedWith ?? null),
       placement: facts.placement !== undefined ? facts.placement : (old?.placement ?? null),
+      doubt: old !== undefined && old.fingerprint === print ? old.doubt : null,
       addedAt: old?.addedAt ?? now(),
       updatedAt: old !== undefined && old.fingerprint === print ? old.updatedAt : now(),
     };
@@ -119,6 +120,11 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
       entryOf(which);
       enter('place', which);
       return update(which, { placement });
+    },
+    doubt: async (which, doubt) => {
+      entryOf(which);
+      enter('doubt', which);
+      return update(which, { doubt });
     },
     backUp: async (holding, reason) => {
       enter('backUp', identityKey(holding.identity));

@@ -3,7 +3,7 @@ import { RouterError } from '../../src/errors.js';
 import type { Holding } from '../../src/holding.js';
 import type { Occupant, Revision, Slot, SlotAddress, SlotReading } from '../../src/slot/slot.js';
 
-type Entry = Exclude<Occupant, { kind: 'absent' }>;
+type Entry = Extract<Occupant, { kind: 'login' | 'foreign' }>;
 
 /** A host's store in memory, with the host's own hand on it. */
 export interface FakeSlot extends Slot {

@@ -8,6 +8,7 @@ const SLOT = 'openai-codex:default';
 const RULES: PinRules = {
   slotProfileId: SLOT,
   provider: 'openai-codex',
+  formerProvider: null,
   knownProfileIds: new Set([SLOT, 'openai-codex:other']),
 };
 const MAIN = 'agent:main:main';

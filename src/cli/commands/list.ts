@@ -24,6 +24,7 @@ export async function runList(cli: Cli, options: ListOptions): Promise<void> {
       active,
       verified: entry.verified,
       sharedWith: entry.sharedWith,
+      doubt: entry.doubt,
       expiresAt: entry.expiresAt,
     })),
     slot: slot === null ? null : slotOf(slot),
@@ -42,6 +43,9 @@ function text({ identities, slot, occupant }: ListDocument): string {
   const lines = peopleTable(rows);
   const shared = identities.filter(({ sharedWith }) => sharedWith !== null);
   for (const person of shared) lines.push(`shared with Codex: ${phrase(person)}`);
+  for (const person of identities.filter(({ doubt }) => doubt !== null)) {
+    lines.push(`its last refresh by OpenClaw failed, it may have to log in again: ${phrase(person)}`);
+  }
   if (slot !== null) {
     const where = `${slot.profileId} of OpenClaw's agent ${showText(slot.agent)}`;
     if (identities.some(({ active }) => active)) lines.push(`* active in ${where}`);

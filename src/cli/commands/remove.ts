@@ -28,6 +28,8 @@ export async function runRemove(cli: Cli, selector: string, options: RemoveOptio
     withLock: parts.withLock,
     critical: cli.interruption.critical,
     now: cli.now,
+    onRefreshing: () => cli.say('waiting for OpenClaw to finish refreshing the login in the slot ...'),
+    signal: cli.interruption.signal,
   };
   const entry = resolve(selector, await parts.repo.list());
   const removal = await planRemoval(deps, entry, options.fromSlot ?? false);

@@ -43,6 +43,8 @@ export async function runUse(cli: Cli, selector: string | undefined, options: Us
       journal: parts.journal,
       withLock: parts.withLock,
       critical: (work) => cli.interruption.critical(work),
+      onRefreshing: () => cli.say('waiting for OpenClaw to finish refreshing the login in the slot ...'),
+      signal: cli.interruption.signal,
       now: cli.now,
       env: cli.env,
     },

@@ -1,0 +1,127 @@
+import { join } from 'node:path';
+import type { Env } from '../os/folders.js';
+import type { Pins } from '../slot/pins.js';
+import type { Slot, SlotAddress } from '../slot/slot.js';
+import { configuredPath, type HostConfig } from './config.js';
+import type { Examined } from './examine.js';
+import type { Ground } from './ground.js';
+import { jsonSlot } from './json-slot.js';
+import { type LockPatience, refreshLocks } from './locks.js';
+import type { Places } from './places.js';
+import type { ReleaseTraits } from './release.js';
+import { jsonPins } from './sessions.js';
+import { sqlitePins } from './sqlite-pins.js';
+import { sqliteSlot } from './sqlite-slot.js';
+import type { StoreRows } from './sqlite-store.js';
+import type { StoreShape } from './store-document.js';
+import { PATIENCE, type Patience, statOf } from './store-file.js';
+
+/** The slots and pins of one located OpenClaw, whichever way they are reached. */
+export interface Adapters {
+  /** The main store, which agents without an entry of their own read through to. */
+  readonly shared: Slot;
+  /** An agent's own store; the same object as `shared` where that is the same one. */
+  ownOf(agent: string): Slot;
+  /** Whether an agent's own store is there. @throws IO when it cannot be looked at */
+  exists(agent: string): Promise<boolean>;
+  pinsOf(agent: string): Pins;
+}
+
+export interface AdapterDeps {
+  readonly env: Env;
+  readonly profileId: string;
+  readonly traits: ReleaseTraits;
+  readonly torn?: Patience;
+  readonly lock: LockPatience;
+  readonly now: () => number;
+}
+
+/** One store: where it is, and how its slot is named. */
+export interface StorePlace {
+  readonly address: SlotAddress;
+  readonly shape: StoreShape;
+  /** The agent's folder; null for the store all agents share. */
+  readonly folder: string | null;
+  readonly path: string;
+  readonly rows: StoreRows | null;
+}
+
+/** codex-router's own adapters, for the layouts there are fixtures for. */
+export function directAdapters(ground: Ground, found: Examined, deps: AdapterDeps): Adapters {
+  const { stateDir, uid } = ground;
+  const { profileId, lock, now, traits } = deps;
+  const torn = deps.torn ?? PATIENCE;
+  const locks = traits.refreshLock
+    ? refreshLocks(stateDir, found.provider, profileId, found.release?.version ?? null)
+    : [];
+  const slotIn = (place: StorePlace): Slot => {
+    const { address, shape, path, rows } = place;
+    if (rows !== null) {
+      return sqliteSlot({ address, shape, path, rows, statePath: found.statePath, locks, uid, lock, now });
+    }
+    const folder = place.folder ?? ground.sharedDir;
+    const statePath = join(folder, 'auth-state.json');
+    return jsonSlot({ address, shape, profilesPath: path, statePath, locks, uid, torn, lock, now });
+  };
+  return {
+    ...storesOf(ground, found, deps, slotIn),
+    pinsOf: (agent) => {
+      if (found.layout === 'sqlite-shared') {
+        const path = join(ground.agentDir(agent), 'openclaw-agent.sqlite');
+        return sqlitePins({ agent, path, statePath: found.statePath, uid, lock, now });
+      }
+      const path = sessionsPath(stateDir, ground.config, ground.places, deps.env, agent);
+      return jsonPins({ agent, path, uid, torn, lock });
+    },
+  };
+}
+
+/** Which store is whose; `slotIn` makes the slot of one. */
+export function storesOf(
+  ground: Ground,
+  found: Examined,
+  { profileId, traits }: Pick<AdapterDeps, 'profileId' | 'traits'>,
+  slotIn: (place: StorePlace) => Slot,
+): Omit<Adapters, 'pinsOf'> {
+  const { stateDir, agents, agentDir, sharedDir } = ground;
+  const { layout, provider, shared } = found;
+  const file = layout.startsWith('json') ? 'auth-profiles.json' : 'openclaw-agent.sqlite';
+  const rows = layout.startsWith('json') ? null : 'agent';
+  const placeOf = (agent: string, folder: string | null, name: string, path: string): StorePlace => ({
+    address: { id: `${stateDir}#${name}#${profileId}`, layout, agent, profileId },
+    shape: {
+      provider,
+      profileId,
+      path,
+      stateApart: traits.stateFile,
+      planField: traits.planField,
+      overMain: rows !== null && folder !== null && path !== shared?.path,
+    },
+    folder,
+    path,
+    rows: folder === null ? 'shared' : rows,
+  });
+  // Only OPENCLAW_AGENT_DIR or a configured agentDir part main's own store from the main one; both are main's.
+  const sharedOwner = agents.find((agent) => agentDir(agent) === sharedDir);
+  const owner = sharedOwner ?? 'main';
+  const main =
+    shared?.rows === 'shared'
+      ? slotIn(placeOf('main', null, '@shared', shared.path))
+      : slotIn(placeOf(owner, sharedDir, sharedOwner ?? '@shared', join(sharedDir, file)));
+  const byDir = new Map<string, Slot>(shared?.rows === 'shared' ? [] : [[sharedDir, main]]);
+  for (const agent of agents) {
+    const dir = agentDir(agent);
+    if (!byDir.has(dir)) byDir.set(dir, slotIn(placeOf(agent, dir, agent, join(dir, file))));
+  }
+  return {
+    shared: main,
+    ownOf: (agent) => byDir.get(agentDir(agent)) ?? main,
+    exists: async (agent) => (await statOf(join(agentDir(agent), file))) !== null,
+  };
+}
+
+function sessionsPath(stateDir: string, config: HostConfig, places: Places, env: Env, agent: string): string {
+  if (config.sessionStore === null) return join(stateDir, 'agents', agent, 'sessions', 'sessions.json');
+  const path = config.sessionStore.replaceAll('{agentId}', agent);
+  return configuredPath(path, 'session.store', env, places.home);
+}

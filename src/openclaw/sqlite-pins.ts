@@ -1,0 +1,146 @@
+import { RouterError } from '../errors.js';
+import type { Json, JsonObject } from '../json.js';
+import type { PinOutcome, Pins, SessionEntry, SessionSurvey } from '../slot/pins.js';
+import { canonicalKey } from '../slot/session.js';
+import type { LockPatience } from './locks.js';
+import { refuseForeignOwner } from './owner.js';
+import { isObject } from './profiles.js';
+import { isPinned, parseSessionEntry, pinnedEntry, pinOf } from './session-entry.js';
+import { type Sql, type SqlRow, withReading, withWriting } from './sqlite.js';
+import { hasTable, refuseMaintenance } from './sqlite-store.js';
+import { statOf } from './store-file.js';
+
+export interface SqlitePinsPlace {
+  readonly agent: string;
+  /** The agent's own database; need not exist. */
+  readonly path: string;
+  /** The shared database, which tells of maintenance. */
+  readonly statePath: string | null;
+  readonly uid: number | null;
+  readonly lock: LockPatience;
+  readonly now: () => number;
+}
+
+/** `session_nodes` of one agent's database (8.1 and later): only the rows that are meant are read and written. */
+export function sqlitePins(place: SqlitePinsPlace): Pins {
+  const look = async <T>(nothing: T, from: (sql: Sql) => T): Promise<T> => {
+    if ((await statOf(place.path)) === null) return nothing;
+    return withReading(place.path, 'HOST_UNREADABLE', (sql) =>
+      hasTable(sql, 'session_nodes') ? from(sql) : nothing,
+    );
+  };
+  return {
+    agent: place.agent,
+    read: async () =>
+      await look<SessionEntry[]>([], (sql) => sql.rows(ROWS).map((row) => entryOf(place, row))),
+    survey: async (key) =>
+      await look<SessionSurvey>({ entries: [], unread: 0 }, (sql) => survey(place, sql, key)),
+    set: async (keys, profileId) => await setPins(place, keys, profileId),
+  };
+}
+
+const ROWS = 'SELECT session_key AS key, entry_json AS entry, updated_at AS at FROM session_nodes';
+
+/** Enough to find the chat a person means, and few enough to cost nothing beside a switch. */
+const RECENT = 100;
+
+function survey(place: SqlitePinsPlace, sql: Sql, key: string | null): SessionSurvey {
+  const found = new Map<string, SqlRow>();
+  const add = (rows: readonly SqlRow[]) => {
+    for (const row of rows) found.set(String(row.key), row);
+  };
+  add(sql.rows(`${ROWS} ORDER BY updated_at DESC LIMIT ${RECENT}`));
+  // An index of the keys alone is searched: no other entry is read.
+  add(
+    sql.rows(
+      `${ROWS} WHERE session_key IN (SELECT session_key FROM session_nodes WHERE session_key LIKE '%:slash:%')`,
+    ),
+  );
+  for (const name of key === null ? [] : namesOf(place.agent, key))
+    add(sql.rows(`${ROWS} WHERE session_key = ?`, name));
+  const all = Number(sql.row('SELECT count(*) AS n FROM session_nodes')?.n ?? 0);
+  return { entries: [...found.values()].map((row) => entryOf(place, row)), unread: all - found.size };
+}
+
+/** The spellings a key can have in the store, and the key a thread hangs on. */
+function namesOf(agent: string, key: string): string[] {
+  const canonical = canonicalKey(key);
+  const full = canonical.startsWith('agent:') ? canonical : `agent:${agent}:${canonical}`;
+  const thread = full.lastIndexOf(':thread:');
+  return [...new Set([key, canonical, full, ...(thread === -1 ? [] : [full.slice(0, thread)])])];
+}
+
+/** The row's own time counts: it is what OpenClaw sorts by. */
+function entryOf(place: SqlitePinsPlace, row: SqlRow): SessionEntry {
+  const { key, entry } = textRow(place, row);
+  return { ...parseSessionEntry(key, entry), updatedAt: Number(row.at) };
+}
+
+function textRow(
+  { path }: SqlitePinsPlace,
+  row: SqlRow,
+): { readonly key: string; readonly entry: JsonObject } {
+  const entry = typeof row.entry === 'string' ? parseJson(row.entry) : undefined;
+  if (typeof row.key === 'string' && isObject(entry)) return { key: row.key, entry };
+  throw new RouterError('HOST_UNREADABLE', `cannot understand ${path}: a session entry is not an object`, {
+    hint: 'openclaw sessions says what is wrong; nothing was changed',
+  });
+}
+
+function parseJson(text: string): Json | undefined {
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    return undefined;
+  }
+}
+
+async function setPins(
+  place: SqlitePinsPlace,
+  keys: readonly string[],
+  profileId: string | null,
+): Promise<readonly PinOutcome[]> {
+  const gone = (key: string): PinOutcome => ({ key, was: null, is: null, result: 'gone' });
+  if (keys.length === 0 || (await statOf(place.path)) === null) return keys.map(gone);
+  await refuseForeignOwner([place.path, `${place.path}-wal`, `${place.path}-shm`], place.uid);
+  refuseMaintenance(place.statePath, place.now());
+  return await withWriting(place.path, 'HOST_UNREADABLE', place.lock, (sql) => {
+    refuseMaintenance(place.statePath, place.now());
+    if (!hasTable(sql, 'session_nodes')) return keys.map(gone);
+    return keys.map((key) => setPin(place, sql, key, profileId) ?? gone(key));
+  });
+}
+
+function setPin(place: SqlitePinsPlace, sql: Sql, key: string, profileId: string | null): PinOutcome | null {
+  const found = `${ROWS.replace(' FROM', ', entry_valid AS valid FROM')} WHERE session_key = ?`;
+  const row = sql.row(found, key) ?? sql.row(found, canonicalKey(key));
+  if (row === null) return null;
+  const { key: name, entry } = textRow(place, row);
+  if (Number(row.valid) !== 1) throw invalid(name);
+  const was = pinOf(entry);
+  if (isPinned(entry, profileId)) return { key, was, is: was, result: 'already' };
+  const updatedAt = Math.max(place.now(), Number(row.at));
+  const next = JSON.stringify({ ...pinnedEntry(entry, profileId), updatedAt });
+  sql.run(
+    'UPDATE session_nodes SET entry_json = ?, updated_at = ? WHERE session_key = ?',
+    next,
+    updatedAt,
+    name,
+  );
+  // The first statement's triggers mark the row invalid, which no OpenClaw would read again; 21 and later validate it themselves.
+  sql.run('UPDATE session_nodes SET entry_valid = 1 WHERE session_key = ?', name);
+  const after = sql.row(found, name);
+  const proved =
+    after !== null && Number(after.valid) === 1 && isPinned(textRow(place, after).entry, profileId);
+  return { key, was, is: proved ? profileId : was, result: proved ? 'set' : 'pending' };
+}
+
+function invalid(key: string): RouterError {
+  return new RouterError(
+    'HOST_UNREADABLE',
+    `OpenClaw has marked its session ${key} invalid and reads none while it is`,
+    {
+      hint: 'stop the gateway and run openclaw doctor --fix; no pin was changed',
+    },
+  );
+}

@@ -1,0 +1,92 @@
+import { RouterError } from '../errors.js';
+import type { Slot, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js';
+import { type HostLock, type LockPatience, withHostLocks } from './locks.js';
+import { refuseForeignOwner } from './owner.js';
+import { parseState, parseStore } from './profiles.js';
+import { type Sql, withReading, withWriting } from './sqlite.js';
+import { readRows, refuseMaintenance, type StoredRows, type StoreRows, writeRows } from './sqlite-store.js';
+import {
+  changedDocuments,
+  readingOf,
+  revisionOf,
+  type StoreDocuments,
+  type StoreShape,
+} from './store-document.js';
+import { statOf } from './store-file.js';
+
+export interface SqliteSlotPlace {
+  readonly address: SlotAddress;
+  readonly shape: StoreShape;
+  /** The database that holds the store; need not exist for an agent's own. */
+  readonly path: string;
+  readonly rows: StoreRows;
+  /** The shared database, which tells of maintenance; null where there is none. */
+  readonly statePath: string | null;
+  /** OpenClaw's refresh lock, under the names its release may give it. */
+  readonly locks: readonly HostLock[];
+  readonly uid: number | null;
+  readonly lock: LockPatience;
+  readonly now: () => number;
+}
+
+/** The slot in the SQLite layouts: one entry in a JSON row and what chooses it, written in one transaction. */
+export function sqliteSlot(place: SqliteSlotPlace): Slot {
+  return {
+    address: place.address,
+    read: async () => {
+      if ((await statOf(place.path)) === null) return readingOf(place.shape, { profiles: null, state: null });
+      return withReading(place.path, 'SLOT_UNREADABLE', (sql) =>
+        readingOf(place.shape, load(place, sql).documents),
+      );
+    },
+    replace: async (change) => await replace(place, change),
+  };
+}
+
+interface Loaded {
+  readonly rows: StoredRows;
+  readonly documents: StoreDocuments;
+}
+
+function load({ path, rows: which, shape }: SqliteSlotPlace, sql: Sql): Loaded {
+  const rows = readRows(sql, path, which);
+  if (rows.profiles !== null) parseStore(path, rows.profiles.value, shape.provider);
+  if (rows.state !== null) parseState(path, rows.state.value);
+  return {
+    rows,
+    documents: { profiles: rows.profiles?.value ?? null, state: rows.state?.value ?? null },
+  };
+}
+
+async function replace(place: SqliteSlotPlace, change: SlotChange): Promise<SlotReading> {
+  const { path, shape, statePath, now } = place;
+  await refuseForeignOwner([path, `${path}-wal`, `${path}-shm`], place.uid);
+  if ((await statOf(path)) === null) throw noDatabase(place);
+  refuseMaintenance(statePath, now());
+  return await withHostLocks(place.locks, place.lock, () =>
+    withWriting(path, 'SLOT_UNREADABLE', place.lock, (sql) => {
+      // Doctor may have begun while the locks were waited for.
+      refuseMaintenance(statePath, now());
+      const before = load(place, sql);
+      if (revisionOf(shape, before.documents) !== change.expect) throw slotChanged(place);
+      const after = changedDocuments(shape, before.documents, change, now());
+      writeRows(sql, place.rows, before.rows, after, now());
+      return readingOf(shape, load(place, sql).documents);
+    }),
+  );
+}
+
+/** An agent that never ran has no database, and only OpenClaw makes one. */
+function noDatabase({ address }: SqliteSlotPlace): RouterError {
+  return new RouterError('HOST_UNSUPPORTED', `agent ${address.agent} has no database yet`, {
+    hint: 'send it one message in OpenClaw, or add --via sdk; nothing was changed',
+  });
+}
+
+function slotChanged({ address }: SqliteSlotPlace): RouterError {
+  return new RouterError(
+    'SLOT_CHANGED',
+    `OpenClaw changed ${address.profileId} of agent ${address.agent} at the same moment`,
+    { hint: 'run the command again; nothing was changed' },
+  );
+}

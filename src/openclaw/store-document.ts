@@ -1,0 +1,172 @@
+import { createHash } from 'node:crypto';
+import type { JsonObject } from '../json.js';
+import type { Neighbour, Occupant, Revision, SlotChange, SlotReading } from '../slot/slot.js';
+import {
+  type EntryPlace,
+  encodeEntry,
+  isObject,
+  parseEntry,
+  parseNeighbour,
+  providerOf,
+} from './profiles.js';
+import {
+  deselect,
+  forgetProvider,
+  forgetRenamed,
+  isSelectable,
+  isSilent,
+  meaningfulStats,
+  select,
+  setIn,
+  setStats,
+  statsOf,
+} from './selection.js';
+
+/**
+ * One store's logins and what chooses among them, as OpenClaw's two JSON documents have it: files in the JSON layouts, rows in the
+ * SQLite ones, one object in its SDK. A document that is not there is null.
+ */
+export interface StoreDocuments {
+  readonly profiles: JsonObject | null;
+  readonly state: JsonObject | null;
+}
+
+/** What decides how those documents are read and written. */
+export interface StoreShape {
+  readonly provider: string;
+  readonly profileId: string;
+  /** Where the documents lie, for messages. */
+  readonly path: string;
+  /** Order, lastGood and usageStats are in `state`, not in `profiles` (from 4.7). */
+  readonly stateApart: boolean;
+  /** An entry may name its plan as `chatgptPlanType` (from 4.24). */
+  readonly planField: boolean;
+  /** An agent's own store whose silence means main's: without an entry of its own it should choose nothing. */
+  readonly overMain: boolean;
+}
+
+const EMPTY: JsonObject = { version: 1, profiles: {} };
+
+/** @throws SLOT_UNREADABLE for a login in the slot with fields of the wrong type; neighbours never throw. */
+export function readingOf(
+  shape: StoreShape,
+  documents: StoreDocuments,
+  nobody: Occupant = { kind: 'absent' },
+): SlotReading {
+  const { profileId, provider } = shape;
+  const layers = layersOf(shape, documents);
+  const entries = providerEntries(shape, documents);
+  const own = entries.find(([id]) => id === profileId);
+  const at = (id: string): EntryPlace => ({ path: shape.path, id, provider });
+  const occupant = own === undefined ? nobody : parseEntry(at(profileId), own[1], statsOf(layers, profileId));
+  const key = { provider, profileId };
+  return {
+    // Hashed when it is asked for: who only looks needs none, and loading node:crypto would be most of a look.
+    get revision() {
+      return revisionOf(shape, documents);
+    },
+    occupant,
+    neighbours: entries
+      .filter(([id]) => id !== profileId)
+      .map(([id, entry]): Neighbour => parseNeighbour(at(id), entry, statsOf(layers, id))),
+    selectable:
+      shape.overMain && own === undefined
+        ? isSilent(layers, key)
+        : isSelectable(layers, key, loginIds(shape, documents)),
+  };
+}
+
+/** Order, lastGood and statistics stay out: the host changes them with every turn, and that is no conflict. */
+export function revisionOf(shape: StoreShape, documents: StoreDocuments): Revision {
+  return parseRevision(JSON.stringify(providerEntries(shape, documents)));
+}
+
+/** @param text the part of a store that makes one of its states differ from another. */
+function parseRevision(text: string): Revision {
+  return createHash('sha256').update(text).digest('hex') as Revision;
+}
+
+/** The documents after a change, pure: same objects where nothing changed. @param now ms epoch */
+export function changedDocuments(
+  shape: StoreShape,
+  documents: StoreDocuments,
+  { put, ...change }: Pick<SlotChange, 'put' | 'takeOut'>,
+  now: number,
+): { readonly profiles: JsonObject; readonly state: JsonObject | null } {
+  const { provider, profileId } = shape;
+  const key = { provider, profileId };
+  const takeOut = change.takeOut.filter((id) => id !== profileId);
+  let profiles = documents.profiles ?? EMPTY;
+  const occupied = Object.hasOwn(profilesOf(documents), profileId);
+  if (put === null) profiles = setIn(profiles, 'profiles', profileId, undefined);
+  else if (put !== 'keep') {
+    profiles = setIn(profiles, 'profiles', profileId, encodeEntry(put, provider, shape.planField));
+  }
+  for (const id of takeOut) profiles = setIn(profiles, 'profiles', id, undefined);
+
+  const kept = keptInOrder(shape, { profiles, state: documents.state });
+  const choose = (doc: JsonObject): JsonObject => {
+    let next = forgetRenamed(doc, provider, profilesOf({ profiles, state: null }));
+    if (put === null) next = deselect(next, key);
+    else if (put === 'keep' && shape.overMain && !occupied) next = forgetProvider(next, key);
+    else next = select(next, key, kept);
+    if (put !== null && put !== 'keep') {
+      next = setStats(next, profileId, meaningfulStats(put.selection, now));
+    }
+    for (const id of takeOut) next = deselect(next, { provider, profileId: id });
+    return next;
+  };
+  const silence = (doc: JsonObject): JsonObject =>
+    [profileId, ...takeOut].reduce((next, id) => forgetProvider(next, { provider, profileId: id }), doc);
+
+  if (!shape.stateApart) {
+    // A state file beside a release that does not read one is left for the release that will: kept in step.
+    return { profiles: choose(profiles), state: documents.state === null ? null : choose(documents.state) };
+  }
+  // What the profiles still say from before 4.7 shows through where the state is silent.
+  const state = choose(documents.state ?? { version: 1 });
+  const says = documents.state !== null || STATE_GROUPS.some((group) => Object.hasOwn(state, group));
+  return { profiles: silence(profiles), state: says ? state : null };
+}
+
+const STATE_GROUPS = ['order', 'lastGood', 'usageStats'];
+
+export function profilesOf({ profiles }: StoreDocuments): JsonObject {
+  const found = profiles?.profiles;
+  return isObject(found) ? found : {};
+}
+
+/** What this host chooses by, weakest first: the state wins over what the profiles still say. */
+function layersOf({ stateApart }: StoreShape, { profiles, state }: StoreDocuments): readonly JsonObject[] {
+  const base = profiles ?? EMPTY;
+  return state !== null && stateApart ? [base, state] : [base];
+}
+
+/** The slot's entry, whatever it is, and every other entry of its provider. */
+function providerEntries({ provider, profileId }: StoreShape, documents: StoreDocuments) {
+  return Object.entries(profilesOf(documents)).filter(
+    ([id, entry]) => id === profileId || providerOf(entry) === provider,
+  );
+}
+
+function loginIds(shape: StoreShape, documents: StoreDocuments): ReadonlySet<string> {
+  const logins = providerEntries(shape, documents).filter(
+    ([, entry]) => isObject(entry) && (entry.type ?? entry.mode) === 'oauth',
+  );
+  return new Set(logins.map(([id]) => id));
+}
+
+/**
+ * From 6.1 the provider's API keys share its order with the logins. They stay behind the slot, as the person's own way out;
+ * another login must not be there, because OpenClaw would take turns with it.
+ */
+function keptInOrder(shape: StoreShape, documents: StoreDocuments): readonly string[] {
+  if (shape.provider !== 'openai') return [];
+  const logins = loginIds(shape, documents);
+  const others = providerEntries(shape, documents).map(([id]) => id);
+  const stored = layersOf(shape, documents)
+    .map(({ order }) => (isObject(order) ? order[shape.provider] : undefined))
+    .findLast((ids) => ids !== undefined);
+  const ids = Array.isArray(stored) ? stored.filter((id) => typeof id === 'string') : others;
+  return ids.filter((id) => id !== shape.profileId && others.includes(id) && !logins.has(id));
+}

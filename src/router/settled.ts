@@ -1,0 +1,41 @@
+import { RouterError } from '../errors.js';
+import type { Slot, SlotReading } from '../slot/slot.js';
+
+export interface SettledDeps {
+  /** Heard once, when there is something to wait for. */
+  readonly onRefreshing?: () => void;
+  /** Ends the wait; nothing was written then. */
+  readonly signal?: AbortSignal;
+}
+
+/** OpenClaw gives a refresh 120 s (9.6: `OAUTH_REFRESH_CALL_TIMEOUT_MS`) and settles its fence right after. */
+const LIMIT_MS = 125_000;
+const POLL_MS = 200;
+
+/**
+ * The slot once its host is not in the middle of refreshing it: the rotated token is on its way there, and writing before it has
+ * come would lose it for good (law 2).
+ * @throws HOST_BUSY past 125 s; what `Slot.read` throws
+ */
+export async function settledReading(
+  slot: Slot,
+  { onRefreshing, signal }: SettledDeps,
+): Promise<SlotReading> {
+  const deadline = performance.now() + LIMIT_MS;
+  for (let attempt = 1; ; attempt += 1) {
+    signal?.throwIfAborted();
+    const reading = await slot.read();
+    if (reading.occupant.kind !== 'refreshing') return reading;
+    if (attempt === 1) onRefreshing?.();
+    if (performance.now() >= deadline) throw stuck(slot);
+    await new Promise((wake) => setTimeout(wake, POLL_MS));
+  }
+}
+
+function stuck({ address }: Slot): RouterError {
+  return new RouterError(
+    'HOST_BUSY',
+    `OpenClaw has been refreshing ${address.profileId} of agent ${address.agent} for two minutes`,
+    { hint: 'send it one message or restart the gateway, then run the command again; nothing was changed' },
+  );
+}
