@@ -24,11 +24,30 @@ export async function main(
   const cli: Cli = cliOf(proc.env, proc.platform, json, terminal, interruption);
   try {
     const { programOf } = await import('./program.js');
-    await programOf(cli, version, argv[0]).parseAsync(argv.length === 0 ? ['--help'] : argv, {
+    const program = programOf(cli, version, argv[0]);
+    program.hook('preAction', async (_program, command) => {
+      // A command without this option looks at no OpenClaw.
+      if (command.options.some(({ long }) => long === '--state-dir')) {
+        const status = await (await import('./rerun.js')).rerunForSqlite(proc, cli, command.opts());
+        if (status !== null) throw new CarriedOut(status);
+      }
+    });
+    await program.parseAsync(argv.length === 0 ? ['--help'] : argv, {
       from: 'user',
     });
     return EXIT.ok;
   } catch (error) {
+    if (error instanceof CarriedOut) return error.status;
     return reportError(cli, error);
+  }
+}
+
+/** A command that another Node has carried out: unwinds to `main`, which ends with its status. */
+class CarriedOut extends Error {
+  readonly status: number;
+
+  constructor(status: number) {
+    super('carried out by another Node');
+    this.status = status;
   }
 }

@@ -120,7 +120,14 @@ export function storesOf(
   };
 }
 
-function sessionsPath(stateDir: string, config: HostConfig, places: Places, env: Env, agent: string): string {
+/** An agent's sessions.json, which need not exist. @throws HOST_UNREADABLE for a `session.store` that is no path */
+export function sessionsPath(
+  stateDir: string,
+  config: HostConfig,
+  places: Places,
+  env: Env,
+  agent: string,
+): string {
   if (config.sessionStore === null) return join(stateDir, 'agents', agent, 'sessions', 'sessions.json');
   const path = config.sessionStore.replaceAll('{agentId}', agent);
   return configuredPath(path, 'session.store', env, places.home);

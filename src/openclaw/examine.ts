@@ -43,7 +43,10 @@ export async function examine(ground: Ground): Promise<Examined> {
   if (found.state === null && !databases) return await examineJson(ground, found);
   const { shared } = found.state ?? { shared: null };
   if (shared !== null) return examineShared(ground, found, shared);
-  const populated = [...found.databases.values()].some((look) => look !== null && hasLogins(look));
+  // An empty store is one too, unless the logins still lie beside it.
+  const owns = (look: DatabaseLook | null) =>
+    look !== null && (hasLogins(look) || (look.rows.profiles !== null && found.json === null));
+  const populated = [...found.databases.values()].some(owns);
   if (populated) return examineAgents(ground, found);
   return databases && !found.json ? fresh(ground, found, 'sqlite-agent') : await examineJson(ground, found);
 }

@@ -1,6 +1,7 @@
 import type { Env } from '../os/folders.js';
 import { type GatewayConfig, gatewayPort } from './gateway-config.js';
 import type { FailureReason } from './gateway-failure.js';
+import type { RunningGateway } from './gateway-lock.js';
 import type { CredentialScope } from './gateway-secret.js';
 import { filled } from './text.js';
 
@@ -35,6 +36,16 @@ export function findEndpoint(config: GatewayConfig, env: Env): Endpoint {
     scope: 'local',
     refusalMeansNone: !NETWORK_BINDS.has(config.bind ?? ''),
   };
+}
+
+/**
+ * The same gateway at the port its own lock names, or null: only for the local one, and only on the word of a lock that lies in
+ * the state directory, for its token is sent there.
+ */
+export function atPort(endpoint: Endpoint, { port, trusted }: RunningGateway): Endpoint | null {
+  const { door, url, scope } = endpoint;
+  if (scope !== 'local' || door === null || port === null || !trusted || port === door.port) return null;
+  return { ...endpoint, door: { ...door, port }, url: url === null ? null : `ws://${door.host}:${port}` };
 }
 
 function fromUrl(text: string, scope: CredentialScope): Endpoint {

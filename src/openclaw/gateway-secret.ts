@@ -3,7 +3,7 @@ import { Secret } from '../secret.js';
 import type { GatewayConfig, SecretInput } from './gateway-config.js';
 import { filled } from './text.js';
 
-/** What one `connect` carries; at least one of the two. */
+/** What one `connect` carries; neither only where the gateway is configured to ask for nothing. */
 export interface GatewayCredential {
   readonly token: Secret | null;
   readonly password: Secret | null;
@@ -26,6 +26,9 @@ export type CredentialScope = 'local' | 'remote' | 'url';
  */
 export function findCredentials(config: GatewayConfig, env: Env, scope: CredentialScope): Credentials {
   const { authMode } = config;
+  // From 5.28 on (the first that was read) this lets a local program in; 5.7 answers DEVICE_IDENTITY_REQUIRED.
+  if (authMode === 'none' && scope === 'local')
+    return { kind: 'found', tries: [{ token: null, password: null }] };
   const wantsToken = authMode !== 'password' && authMode !== 'trusted-proxy' && authMode !== 'none';
   const wantsPassword = authMode !== 'token' && authMode !== 'none';
   const tokens = wantsToken || scope !== 'local' ? sources(config, env, scope, 'token') : [];

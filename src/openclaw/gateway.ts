@@ -3,11 +3,12 @@ import type { Env } from '../os/folders.js';
 import type { Effective, HostNote, ReloadOutcome } from '../slot/host.js';
 import { reloadByCommand, reloadCommandLine } from './gateway-command.js';
 import { type GatewayConfig, hostEnv } from './gateway-config.js';
-import { type Endpoint, findEndpoint } from './gateway-endpoint.js';
+import { atPort, type Endpoint, findEndpoint } from './gateway-endpoint.js';
 import { type FailureReason, GatewayFailure, noteOf } from './gateway-failure.js';
 import { type Link, openLink } from './gateway-link.js';
 import { runningGateway } from './gateway-lock.js';
-import { parseActiveRuns, parseReported, type Reported } from './gateway-report.js';
+import { parseActiveRuns } from './gateway-report.js';
+import { reread, type Wanted } from './gateway-reread.js';
 import { findCredentials } from './gateway-secret.js';
 import { type Connect, connectWebSocket, isListening } from './gateway-wire.js';
 import { compareVersions } from './release.js';
@@ -27,7 +28,7 @@ export interface GatewayPlace {
   readonly command: readonly string[] | null;
   readonly connect?: Connect;
   readonly limits?: GatewayLimits;
-  /** The folder of OpenClaw's gateway lock, os.tmpdir() by default. */
+  /** Where OpenClaw through 2026.7.35 has its gateway lock, os.tmpdir() by default. */
   readonly temporary?: string;
 }
 
@@ -39,19 +40,16 @@ export interface GatewayLimits {
   readonly command: number;
 }
 
-export interface ReloadDeps extends GatewayPlace {
-  /** Whether the slot is in the main store (`resolveOpenClawAgentDir`), the only one a gateway reports (5.7: `models.authStatus`). */
-  readonly inMainStore: boolean;
-  readonly provider: string;
-  readonly profileId: string;
-  /** ms epoch; the `expires` that was written, by which the gateway's answer is recognised; null for a slot that was cleared. */
-  readonly expiresAt: number | null;
+export interface ReloadDeps extends GatewayPlace, Wanted {
   /** ms epoch */
   readonly now: () => number;
 }
 
 /** A busy machine's gateway was seen to take 9 s for `models.authStatus` (5.7, two cores). */
 const LIMITS: GatewayLimits = { exchange: 12_000, command: 15_000 };
+
+/** For one knock at a port. */
+const KNOCK_MS = 1000;
 
 /** For looking which sessions are in a turn, the knock included; while it lasts the switch waits. */
 const RUNS_MS = 3000;
@@ -86,9 +84,8 @@ export async function reloadGateway(deps: ReloadDeps): Promise<ReloadOutcome> {
   const env = await hostEnv(deps.stateDir, deps.env);
   const { config } = deps;
   if (config === null) return untold(deps, deps.release, new GatewayFailure('config-unreadable'), null);
-  const endpoint = findEndpoint(config, env);
+  const { endpoint, absence } = await findGateway(deps, config, env);
   const at = nameOf(endpoint);
-  const absence = await findAbsence(deps, endpoint);
   if (absence === 'none') return { effective: 'no-gateway', proved: false, advice: null, notes: [] };
   if (absence !== null) return untold(deps, deps.release, absence, endpoint);
 
@@ -124,8 +121,7 @@ export async function activeRuns(place: GatewayPlace): Promise<ReadonlySet<strin
   if (config === null) return null;
   const deadline = performance.now() + (place.limits?.exchange ?? RUNS_MS);
   const env = await hostEnv(place.stateDir, place.env);
-  const endpoint = findEndpoint(config, env);
-  const absence = await findAbsence(place, endpoint);
+  const { endpoint, absence } = await findGateway(place, config, env);
   if (absence !== null) return absence === 'none' ? new Set() : null;
   try {
     return await withLink(place, config, env, endpoint, deadline - performance.now(), async (link) => {
@@ -139,12 +135,28 @@ export async function activeRuns(place: GatewayPlace): Promise<ReadonlySet<strin
   }
 }
 
-async function findAbsence(place: GatewayPlace, endpoint: Endpoint): Promise<'none' | GatewayFailure | null> {
-  if (endpoint.door === null) return new GatewayFailure(endpoint.obstacle ?? 'not-loopback');
-  if (await isListening(endpoint.door, 1000)) return null;
-  const pid = await runningGateway(place.configPath, place.temporary);
-  if (pid !== null) return new GatewayFailure('other-port', String(pid));
-  return endpoint.refusalMeansNone ? 'none' : new GatewayFailure('not-loopback');
+interface Found {
+  readonly endpoint: Endpoint;
+  /** Null when something listens there; `none` when no gateway runs. */
+  readonly absence: 'none' | GatewayFailure | null;
+}
+
+/** Where the gateway is by the config; when nobody listens there, where its lock in the state directory says. */
+async function findGateway(place: GatewayPlace, config: GatewayConfig, env: Env): Promise<Found> {
+  const endpoint = findEndpoint(config, env);
+  if (endpoint.door === null) {
+    return { endpoint, absence: new GatewayFailure(endpoint.obstacle ?? 'not-loopback') };
+  }
+  if (await isListening(endpoint.door, KNOCK_MS)) return { endpoint, absence: null };
+  const running = await runningGateway(place.configPath, place.stateDir, place.temporary);
+  if (running === null) {
+    return { endpoint, absence: endpoint.refusalMeansNone ? 'none' : new GatewayFailure('not-loopback') };
+  }
+  const elsewhere = atPort(endpoint, running);
+  if (elsewhere?.door && (await isListening(elsewhere.door, KNOCK_MS))) {
+    return { endpoint: elsewhere, absence: null };
+  }
+  return { endpoint, absence: new GatewayFailure('other-port', String(running.pid)) };
 }
 
 async function withLink<T>(
@@ -186,36 +198,16 @@ async function reloadOver(
 ): Promise<ReloadOutcome> {
   const ours = await servesStateDir(link, deps.stateDir);
   if (ours === false) throw new GatewayFailure('other-state');
-  const reload = await link.call('secrets.reload', {});
-  if (!reload.ok) {
-    throw new GatewayFailure(
-      reload.refusal.message.startsWith('missing scope') ? 'no-scope' : 'reload-failed',
-    );
-  }
-  if (deps.expiresAt === null) return told(deps, 'an empty slot has nothing to report');
-  if (!deps.inMainStore) return told(deps, 'a gateway reports only the logins of the main agent’s store');
-  if (!link.hello.methods.has('models.authStatus')) {
-    return told(deps, 'this release has no way to ask a gateway which login it has');
-  }
-  let reported: Reported;
   try {
-    // Without `refresh` it repeats an answer up to a minute old.
-    const answer = await link.call('models.authStatus', { refresh: true });
-    reported = answer.ok ? parseReported(answer.payload, deps) : 'silent';
-  } catch (error) {
-    if (!(error instanceof GatewayFailure)) throw error;
-    return told(
-      deps,
-      signal.aborted
-        ? `${at} did not say in time which login it has`
-        : `${at} hung up before it said which login it has`,
-    );
-  }
-  if (reported === 'silent') return told(deps, 'the gateway did not say which login it has');
-  if (reported === deps.expiresAt) {
+    const result = await reread(link, deps, signal, at);
+    if (result.kind === 'reread') return told(deps, result.why);
     return { effective: 'now', proved: true, advice: null, notes: rotation(deps) };
+  } catch (error) {
+    if (!(error instanceof GatewayFailure) || error.reason !== 'other-login') throw error;
+    if (ours !== true) throw new GatewayFailure('other-state');
+    if (rotation(deps).length === 0) throw error;
+    return told(deps, 'it reports another expiry, as after it has renewed the login');
   }
-  throw new GatewayFailure(ours === true ? 'other-login' : 'other-state');
 }
 
 /** Null when the gateway does not say, or names a folder that is not on this file system: in a container it has its own. */

@@ -4,15 +4,17 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from '../os/atomic.js';
 import { type FileHandle, lstat, mkdir, open, readFile, realpath, stat, unlink } from '../os/files.js';
-import { isRunning, startTimeOf } from './live-process.js';
+import { pidsTell, startTimeOf } from './live-process.js';
+import { type Holder, inspectHolder } from './lock-holder.js';
+import { compareVersions } from './release.js';
 
 /** A file of the host to be held: `<path>.lock` is created beside it. */
 export interface HostLock {
   /** The file as OpenClaw names it: its folder is resolved, the file's own link is not followed (5.7 `file-lock`). */
   readonly path: string;
   /**
-   * Age in ms after which the lock of a process that is still alive is taken over. Longer than OpenClaw's own 30 s for
-   * the auth store: through 4.15 that lock is held during the refresh call, and a refresh takes up to 120 s.
+   * Age in ms after which a lock is taken over whose holder can neither be proved alive nor dead. Longer than OpenClaw's
+   * own 30 s for the auth store: through 4.15 that lock is held during the refresh call, and a refresh takes up to 120 s.
    */
   readonly staleMs: number;
 }
@@ -30,10 +32,39 @@ export function storeLock(profilesPath: string): HostLock {
   return { path: profilesPath, staleMs: REFRESH_STALE_MS };
 }
 
-/** The lock that 4.20 and later take first, around a refresh of one profile by any agent. */
+/** The refresh lock as 4.20 to 6.5 name it. */
 export function refreshLock(stateDir: string, provider: string, profileId: string): HostLock {
   const name = createHash('sha256').update(`${provider}\0${profileId}`).digest('hex');
   return { path: join(stateDir, 'locks', 'oauth-refresh', `sha256-${name}`), staleMs: REFRESH_STALE_MS };
+}
+
+/**
+ * The lock that 4.20 and later take first, around a refresh of one profile by any agent; in 9.6 around every change of it.
+ * 6.6 gave it another name (6.5 has the old one). For a release that cannot be told both, in the order to take them.
+ */
+export function refreshLocks(
+  stateDir: string,
+  provider: string,
+  profileId: string,
+  release: string | null,
+): readonly HostLock[] {
+  const former = refreshLock(stateDir, provider, profileId);
+  const name = `lock-${lockDigest(JSON.stringify([provider, profileId]))}`;
+  const current = { ...former, path: join(dirname(former.path), name) };
+  // An unreadable version sorts before every other.
+  if (release === null || compareVersions(release, '2000.0.0') < 0) return [former, current];
+  return [compareVersions(release, '2026.6.6') < 0 ? former : current];
+}
+
+/** OpenClaw's own digest, to the letter (6.6 to 9.6: `oauthLockPathDigest`, two 64-bit FNV-1a, one of them with an offset). */
+function lockDigest(text: string): string {
+  let left = 0xcbf29ce484222325n;
+  let right = 0x9ae16a3b2f90404fn;
+  for (const byte of Buffer.from(text, 'utf8')) {
+    left = BigInt.asUintN(64, (left ^ BigInt(byte)) * 0x100000001b3n);
+    right = BigInt.asUintN(64, (right ^ (BigInt(byte) + 0x9e3779b97f4a7c15n)) * 0x100000001b3n);
+  }
+  return [left, right].map((half) => half.toString(16).padStart(16, '0')).join('');
 }
 
 /** The lock that releases through 4.29 take on sessions.json; later ones ignore it. */
@@ -82,16 +113,18 @@ async function acquire(lock: HostLock, waiting: Waiting): Promise<HeldLock> {
   const path = await lockPath(lock.path);
   for (let attempt = 1; ; attempt += 1) {
     waiting.signal?.throwIfAborted();
-    const created = await create(path);
+    const guard = `${path}.reclaim`;
+    const guarded = await isThere(guard);
+    const created = guarded ? null : await create(path);
     if (created !== null) return created;
-    const holder = await inspect(path, lock.staleMs);
+    const holder = guarded ? GUARDED : await inspectHolder(path, lock.staleMs);
     if (holder.kind === 'orphan-folder') throw orphanFolder(path);
     if (holder.kind === 'stale') {
       await takeAway(path, holder.text);
       continue;
     }
     waiting.deadline ??= performance.now() + waiting.waitMs;
-    if (performance.now() >= waiting.deadline) throw busy(path, holder.kind === 'held' ? holder.pid : null);
+    if (performance.now() >= waiting.deadline) throw guarded ? leftGuard(guard) : busy(path, holder);
     await new Promise((wake) => setTimeout(wake, Math.min(25 * attempt, 250)));
   }
 }
@@ -137,13 +170,7 @@ async function isFolder(path: string): Promise<boolean> {
 /** Null when the path is taken. */
 async function create(path: string): Promise<HeldLock | null> {
   // All that takes time comes before the file is there: a lock without its owner's name looks held to everybody.
-  const starttime = startTimeOf(process.pid);
-  const payload = {
-    pid: process.pid,
-    createdAt: new Date().toISOString(),
-    ...(starttime === null ? {} : { starttime }),
-  };
-  const text = JSON.stringify(payload, null, 2);
+  const text = JSON.stringify({ ...ownerAt(dirname(path)), createdAt: new Date().toISOString() }, null, 2);
   let handle: FileHandle;
   try {
     handle = await open(path, 'wx', 0o600);
@@ -161,56 +188,24 @@ async function create(path: string): Promise<HeldLock | null> {
   }
 }
 
-type Holder =
-  | { readonly kind: 'gone' }
-  | { readonly kind: 'held'; readonly pid: number | null }
-  | { readonly kind: 'stale'; readonly text: string }
-  | { readonly kind: 'orphan-folder' };
+/** Where our pid means nothing to others, an OpenClaw that finds none goes by the lock's age instead of taking it (3.28 to 9.6). */
+function ownerAt(folder: string): { readonly pid?: number; readonly starttime?: number } {
+  if (!pidsTell(folder)) return {};
+  const starttime = startTimeOf(process.pid);
+  return { pid: process.pid, ...(starttime === null ? {} : { starttime }) };
+}
 
-/**
- * OpenClaw's rule: dead or recycled process, or too old; a lock that names nobody goes by its file's age. Unlike there,
- * a process that only belongs to another user counts as alive.
- */
-async function inspect(path: string, staleMs: number): Promise<Holder> {
-  let text: string;
-  let modified: number;
+/** From 8.1 (fs-safe 0.5) a lock is taken away, and meanwhile by nobody taken, under a folder `<lock>.reclaim`. */
+const GUARDED: Holder = { kind: 'held', pid: null, until: null };
+
+async function isThere(path: string): Promise<boolean> {
   try {
-    const found = await lstat(path);
-    if (found.isDirectory()) return { kind: 'orphan-folder' };
-    if (!found.isFile() && !found.isSymbolicLink()) return { kind: 'held', pid: null };
-    modified = found.mtimeMs;
-    text = await readFile(path, 'utf8');
+    await lstat(path);
+    return true;
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return { kind: 'gone' };
+    if (systemErrorCode(error) === 'ENOENT') return false;
     throw ioError(error, path, 'read');
   }
-  const { pid, createdAt, starttime } = parsePayload(text);
-  const since = createdAt ?? modified;
-  if (Date.now() - since > staleMs) return { kind: 'stale', text };
-  if (pid !== null && !isRunning(pid, starttime)) return { kind: 'stale', text };
-  return { kind: 'held', pid };
-}
-
-function parsePayload(text: string): {
-  pid: number | null;
-  createdAt: number | null;
-  starttime: number | null;
-} {
-  try {
-    const value = JSON.parse(text) as { pid?: unknown; createdAt?: unknown; starttime?: unknown } | null;
-    const created = typeof value?.createdAt === 'string' ? Date.parse(value.createdAt) : Number.NaN;
-    return {
-      pid: whole(value?.pid),
-      createdAt: Number.isFinite(created) ? created : null,
-      starttime: whole(value?.starttime),
-    };
-  } catch {
-    return { pid: null, createdAt: null, starttime: null };
-  }
-}
-
-function whole(value: unknown): number | null {
-  return typeof value === 'number' && Number.isInteger(value) && value > 0 ? value : null;
 }
 
 /** Removes a stale lock if it still is the one that was judged; the revision check is the guard against the rest. */
@@ -236,10 +231,21 @@ function releaseSync(lock: HeldLock): void {
   }
 }
 
-function busy(path: string, pid: number | null): RouterError {
+function busy(path: string, holder: Holder): RouterError {
+  const { pid, until } = holder.kind === 'held' ? holder : { pid: null, until: null };
   const who = pid === null ? 'something' : `process ${pid}`;
+  const wait = until === null ? 0 : Math.max(0, Math.ceil((until - Date.now()) / 1000));
   return new RouterError('HOST_BUSY', `${who} holds OpenClaw's lock ${path}`, {
-    hint: 'wait for its turn or refresh to end and run the command again; nothing was changed',
+    hint:
+      wait === 0
+        ? 'wait for its turn or refresh to end and run the command again; nothing was changed'
+        : `wait for its turn or refresh to end, or ${wait} s if that program is gone, and run the command again; nothing was changed`,
+  });
+}
+
+function leftGuard(guard: string): RouterError {
+  return new RouterError('HOST_BUSY', `an OpenClaw is taking over a lock: ${guard}`, {
+    hint: `run the command again; if it stays and no OpenClaw runs, rmdir '${guard}'; nothing was changed`,
   });
 }
 

@@ -15,6 +15,7 @@ export async function reloadSlot(
 ): Promise<ReloadOutcome> {
   return await reloadGateway({
     ...placeOf(target),
+    agent: address.agent,
     inMainStore: address.id === target.mainSlot,
     provider: target.provider,
     profileId: address.profileId,

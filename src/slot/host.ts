@@ -39,15 +39,21 @@ export interface HostFindings {
   /** Null where it could not be told. */
   readonly layout: string | null;
   readonly release: HostSummary['release'];
-  readonly provider: string;
+  readonly provider: string | null;
   /** The profile id of the slot. */
-  readonly profileId: string;
-  /** `direct`: codex-router's own adapter; `sdk`: the installed release's plugin SDK writes. */
-  readonly via: 'direct' | 'sdk';
+  readonly profileId: string | null;
+  /**
+   * `direct`: codex-router's own adapter; `sdk`: the installed release's plugin SDK writes; null: nothing would be written.
+   */
+  readonly via: 'direct' | 'sdk' | null;
   /** What led to this answer, in the order it was found. */
   readonly reasons: readonly HostNote[];
   readonly stores: readonly FoundStore[];
   readonly agents: readonly FoundAgent[];
+  /** What a switch of the default agent holds while it writes, in that order; empty where OpenClaw itself writes. */
+  readonly locks: readonly FoundLock[];
+  /** The gateway that runs on this state directory, as its own lock tells; null when none was found. */
+  readonly gateway: { readonly pid: number; readonly port: number } | null;
   /** Why nothing would be written here, and the remedy; null when it is routed. */
   readonly refusal: { readonly code: string; readonly message: string; readonly hint: string | null } | null;
   readonly notes: readonly HostNote[];
@@ -56,24 +62,38 @@ export interface HostFindings {
 export interface FoundStore {
   readonly path: string;
   readonly format: 'json' | 'sqlite';
-  readonly holds: 'logins' | 'sessions';
+  /** `selection`: order, lastGood and statistics in a file of their own. */
+  readonly holds: 'logins' | 'selection' | 'sessions';
   /** Null for the store all agents share. */
   readonly agent: string | null;
   /** SQLite's `user_version`; null for JSON, or where it could not be read. */
   readonly schema: number | null;
-  /** `leftover`: this release does not read it, but it holds logins; `unreadable` has its reason in `trouble`. */
-  readonly state: 'used' | 'empty' | 'leftover' | 'unreadable';
+  /**
+   * `leftover`: this release does not read it; `unreadable` has its reason in `trouble`; `unknown`: it holds something, and it
+   * could not be told whether that is read.
+   */
+  readonly state: 'used' | 'empty' | 'leftover' | 'unreadable' | 'unknown';
+  /** Ids of the profiles in it, of every provider. */
   readonly profiles: readonly string[];
   readonly trouble: string | null;
 }
 
 export interface FoundAgent {
   readonly id: string;
+  /** Where a new chat lands. */
+  readonly isDefault: boolean;
   /**
-   * Whose login its turns run on: `own` entry (which shadows the main one), `main`'s by reading through, or a `copy` of it that
-   * this release makes; `unknown` where its store cannot be read.
+   * Whose login its turns run on: `own` entry (which shadows the main one), `main`'s (of the main store itself, or by reading
+   * through), or a `copy` of it; `unknown` where its store cannot be read, or the layout could not be told.
    */
   readonly runsOn: 'own' | 'main' | 'copy' | 'unknown';
+  readonly trouble: string | null;
+}
+
+/** A lock file in OpenClaw's own format, or a write transaction on one of its databases. */
+export interface FoundLock {
+  readonly kind: 'file' | 'transaction';
+  readonly path: string;
 }
 
 /** Which slots a switch for one agent writes, because this release ties them together. */

@@ -1,0 +1,76 @@
+import { RouterError } from '../errors.js';
+import type { Slot, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js';
+import { type HostLock, type LockPatience, withHostLocks } from './locks.js';
+import { isObject, parseStore } from './profiles.js';
+import type { Sdk, SdkResult } from './sdk.js';
+import { encodeHolding } from './sdk-message.js';
+import { readingOf, type StoreShape } from './store-document.js';
+
+export interface SdkSlotPlace {
+  readonly address: SlotAddress;
+  /** `stateApart` does not count: the SDK gives one document. */
+  readonly shape: StoreShape;
+  readonly sdk: Sdk;
+  /** The agent's own folder; null for the store all agents share (through 7.35: main's). */
+  readonly agentDir: string | null;
+  readonly now: () => number;
+  /** OpenClaw's refresh lock, which the SDK does not take for a write; none by default. */
+  readonly locks?: readonly HostLock[];
+  readonly lock?: LockPatience;
+}
+
+/** The slot of a release whose stores only that release writes: its own SDK reads, compares and writes, under its own locks. */
+export function sdkSlot(place: SdkSlotPlace): Slot {
+  const { address, sdk, agentDir } = place;
+  const shape: StoreShape = { ...place.shape, stateApart: false };
+  return {
+    address,
+    read: async () => readingIn(shape, sdk, await sdk.ask({ op: 'read', agentDir }, 'SLOT_UNREADABLE')),
+    replace: async (change) =>
+      await withHostLocks(place.locks ?? [], place.lock ?? { waitMs: 5000 }, () =>
+        replace(place, shape, change),
+      ),
+  };
+}
+
+async function replace(
+  { address, sdk, agentDir, now }: SdkSlotPlace,
+  shape: StoreShape,
+  { expect, put, takeOut }: SlotChange,
+): Promise<SlotReading> {
+  const sent = put === null || put === 'keep' ? put : encodeHolding(put);
+  const request = { op: 'replace', agentDir, shape, expect, put: sent, takeOut, now: now() } as const;
+  const answer = await sdk.ask(request, 'SLOT_UNREADABLE');
+  if (answer.stage === 'changed') {
+    throw new RouterError(
+      'SLOT_CHANGED',
+      `OpenClaw changed ${address.profileId} of agent ${address.agent} at the same moment`,
+      { hint: 'run the command again; nothing was changed' },
+    );
+  }
+  const reading = readingIn(shape, sdk, answer);
+  if (put !== null && put !== 'keep' && reading.occupant.kind === 'absent') throw notKept(address, sdk);
+  return reading;
+}
+
+/** From 5.12 on OpenClaw leaves a login out of an agent's own store when main's is of the same account and lives as long. */
+function notKept({ agent }: SlotAddress, { release }: Sdk): RouterError {
+  return new RouterError(
+    'HOST_UNSUPPORTED',
+    `${release} keeps no login of its own for agent ${agent} while main's is of the same account`,
+    { hint: `agent ${agent} runs on main's login of that account; leave out --agent to switch main` },
+  );
+}
+
+function readingIn(shape: StoreShape, sdk: Sdk, answer: SdkResult): SlotReading {
+  if (answer.stage !== 'store' || !isObject(answer.store)) throw unexpected(sdk);
+  parseStore(shape.path, answer.store, shape.provider);
+  return readingOf(shape, { profiles: answer.store, state: null });
+}
+
+/** An answer to another question. */
+export function unexpected({ release }: Sdk): RouterError {
+  return new RouterError('HOST_UNSUPPORTED', `the SDK of ${release} gave an answer that is none`, {
+    hint: 'update codex-router',
+  });
+}
