@@ -3,6 +3,7 @@
 //   main.js, use.js, rest.js   all of codex-router, commander and zod; each module is evaluated when it is first imported
 //   lib/*.js           packages that only some commands need
 //   keychain-child.js  the child process that loads the native keychain library
+//   sdk-child.js       the child process, under OpenClaw's Node, that loads OpenClaw's plugin SDK
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { build, transform } from 'esbuild';
@@ -64,7 +65,13 @@ const lazily = {
 // Node reads all of a file's text before it runs any, which for all of codex-router takes a third of `list`: what `list`
 // and help evaluate is one file, what `use` adds another, everything else a third.
 const PACKS = {
-  'main.js': ['src/cli/main.ts', 'src/cli/program.ts', 'src/cli/commands/list.ts', 'src/openclaw/locate.ts'],
+  'main.js': [
+    'src/cli/main.ts',
+    'src/cli/program.ts',
+    'src/cli/rerun.ts',
+    'src/cli/commands/list.ts',
+    'src/openclaw/locate.ts',
+  ],
   'use.js': [
     'src/cli/commands/use.ts',
     'src/codex/logins.ts',
@@ -169,6 +176,12 @@ const built = await Promise.all([
     ...common,
     entryPoints: { 'keychain-child': 'src/repo/keychain-child.ts' },
     external: ['keytar'],
+  }),
+  build({
+    ...common,
+    entryPoints: { 'sdk-child': 'src/openclaw/sdk-child.ts' },
+    // OpenClaw's modules are ES modules.
+    supported: { 'dynamic-import': true },
   }),
   ...LAZY.map((name) =>
     build({

@@ -9,7 +9,8 @@ import type { OpenRepo, Repo } from '../repo/repo.js';
 import { openRepoAt } from '../repo/store.js';
 import type { OutsideHolder } from '../router/custody.js';
 import type { LoginSource } from '../router/import-source.js';
-import type { Host } from '../slot/host.js';
+import type { Host, HostFindings } from '../slot/host.js';
+import type { Residue } from '../slot/residue.js';
 import type { Cli } from './cli.js';
 import type { HostOptions, KeyOptions } from './options.js';
 
@@ -27,6 +28,9 @@ export interface Parts {
   host(): Promise<Host>;
   /** Another OpenClaw of this machine. @throws HOST_NOT_FOUND */
   hostAt(stateDir: string): Promise<Host>;
+  /** What was found of the host, whether or not it would be routed. */
+  findings(): Promise<HostFindings>;
+  residue(found: HostFindings): Promise<Residue>;
   /** Our own lock; BUSY after a bounded wait. */
   withLock<T>(work: () => Promise<T>): Promise<T>;
   /** Holders of a grant outside OpenClaw. */
@@ -71,6 +75,11 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
       return host;
     },
     hostAt: (stateDir) => findHost(cli, { stateDir }, uid, elsewhere(env)),
+    findings: async () => {
+      const { hostFindings } = await import('../openclaw/findings.js');
+      return hostFindings(locateDeps(cli, options, uid));
+    },
+    residue: async (found) => (await import('../openclaw/residue.js')).findResidue(found),
     withLock: async (work) => {
       const onWait = () => cli.say('waiting for another codex-router to finish ...');
       return (await import('../os/lock.js')).withRouterLock(folders.data, work, { onWait });
@@ -82,7 +91,7 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
 
 async function findHost(
   cli: Cli,
-  { stateDir, profile, slot }: HostOptions,
+  { stateDir, profile, slot, via }: HostOptions,
   uid: number | null,
   env: Env = cli.env,
 ): Promise<Host> {
@@ -93,10 +102,12 @@ async function findHost(
     uid,
     now: cli.now,
     signal: cli.interruption.signal,
+    sdkChild: join(import.meta.dirname, 'sdk-child.js'),
     options: {
       ...(stateDir !== undefined && { stateDir }),
       ...(profile !== undefined && { profile }),
       ...(slot !== undefined && { slot }),
+      ...(via !== undefined && { via }),
     },
     reload: async (target, routed, expiresAt) =>
       (await import('../openclaw/reload.js')).reloadSlot(target, routed, expiresAt, cli.now),

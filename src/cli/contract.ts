@@ -102,6 +102,67 @@ export const StatusDocument = z.strictObject({
   notes: z.array(note),
 });
 
+const store = z.strictObject({
+  path: z.string(),
+  format: z.enum(['json', 'sqlite']),
+  holds: z.enum(['logins', 'selection', 'sessions']),
+  agent: z.string().nullable().describe('null for the store all agents share'),
+  schema: z.int().nullable().describe('user_version of SQLite'),
+  state: z.enum(['used', 'empty', 'leftover', 'unreadable', 'unknown']),
+  profiles: z.array(z.string()),
+  trouble: z.string().nullable(),
+});
+const residue = z.strictObject({
+  files: z.array(
+    z.strictObject({
+      path: z.string(),
+      kind: z.enum(['archive', 'leftover', 'database', 'sealed']),
+      readableByOthers: z.boolean(),
+      logins: z.array(
+        z.strictObject({
+          accountId: accountId.nullable().describe('null where the tokens do not tell'),
+          userId: userId.nullable(),
+          email: z.string().nullable(),
+          live: z
+            .enum(['same-as-slot', 'same-as-profile', 'other'])
+            .describe('whether OpenClaw runs on this very login now'),
+          expiresAt: milliseconds.nullable().describe('of the access token'),
+          expired: z.boolean().nullable(),
+        }),
+      ),
+    }),
+  ),
+  notLookedAt: z.array(z.strictObject({ path: z.string(), reason: z.string() })),
+});
+
+export const HostDocument = z.strictObject({
+  ...done,
+  stateDir: z.string(),
+  layout: z.string().nullable(),
+  release: z.strictObject({ version: z.string(), source: z.string() }).nullable(),
+  provider: z.string().nullable(),
+  profileId: z.string().nullable().describe('the slot'),
+  via: z.enum(['direct', 'sdk']).nullable().describe('how a switch writes; null when it would be refused'),
+  reasons: z.array(note),
+  stores: z.array(store),
+  agents: z.array(
+    z.strictObject({
+      id: z.string(),
+      isDefault: z.boolean(),
+      runsOn: z.enum(['own', 'main', 'copy', 'unknown']),
+      trouble: z.string().nullable(),
+    }),
+  ),
+  locks: z.array(z.strictObject({ kind: z.enum(['file', 'transaction']), path: z.string() })),
+  gateway: z.strictObject({ pid: z.int(), port: z.int() }).nullable(),
+  refusal: z
+    .strictObject({ code: z.string(), message: z.string(), hint: z.string().nullable() })
+    .nullable()
+    .describe('why nothing would be written here; the command itself has succeeded'),
+  residue: residue.nullable().describe('null without --residue'),
+  notes: z.array(note),
+});
+
 export const AliasDocument = z.strictObject({
   ...done,
   result: z.enum(['set', 'removed']),

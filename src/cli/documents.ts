@@ -9,6 +9,7 @@ export type ErrorDocument = z.infer<typeof contract.ErrorDocument>;
 export type UseDocument = z.infer<typeof contract.UseDocument>;
 export type ListDocument = z.infer<typeof contract.ListDocument>;
 export type StatusDocument = z.infer<typeof contract.StatusDocument>;
+export type HostDocument = z.infer<typeof contract.HostDocument>;
 export type AliasDocument = z.infer<typeof contract.AliasDocument>;
 export type RemoveDocument = z.infer<typeof contract.RemoveDocument>;
 export type ImportDocument = z.infer<typeof contract.ImportDocument>;

@@ -4,6 +4,8 @@ export interface HostOptions {
   /** OpenClaw's own `--profile` name. */
   readonly profile?: string;
   readonly slot?: string;
+  /** Who writes the host's stores. */
+  readonly via?: 'direct' | 'sdk';
 }
 
 /** Options of every command that may have to create the vault. */

@@ -45,6 +45,7 @@ export function programOf(cli: Cli, version: string, only?: string) {
         .addOption(stateDir())
         .addOption(profile())
         .addOption(slot())
+        .addOption(via())
         .addOption(json())
         .addHelpText(
           'after',
@@ -77,6 +78,7 @@ export function programOf(cli: Cli, version: string, only?: string) {
         .addOption(stateDir())
         .addOption(profile())
         .addOption(slot())
+        .addOption(via())
         .addOption(json())
         .addHelpText(
           'after',
@@ -97,6 +99,7 @@ export function programOf(cli: Cli, version: string, only?: string) {
         .addOption(stateDir())
         .addOption(profile())
         .addOption(slot())
+        .addOption(via())
         .addOption(json())
         .addHelpText('after', examples(['codex-router list'], ['codex-router list --json']))
         .action(async (options) => (await import('./commands/list.js')).runList(cli, options)),
@@ -107,6 +110,7 @@ export function programOf(cli: Cli, version: string, only?: string) {
         .addOption(stateDir())
         .addOption(profile())
         .addOption(slot())
+        .addOption(via())
         .addOption(json())
         .addHelpText('after', examples(['codex-router status'], ['codex-router status --json']))
         .action(async (options) => (await import('./commands/status.js')).runStatus(cli, options)),
@@ -136,6 +140,7 @@ export function programOf(cli: Cli, version: string, only?: string) {
         .addOption(stateDir())
         .addOption(profile())
         .addOption(slot())
+        .addOption(via())
         .addOption(json())
         .addHelpText(
           'after',
@@ -224,6 +229,13 @@ function profile() {
 
 function slot() {
   return new Option('--slot <profileId>', 'the slot, when it is not the default profile');
+}
+
+function via() {
+  return new Option(
+    '--via <adapter>',
+    "who reads and writes OpenClaw's stores: codex-router itself, or the installed release's own SDK (slow)",
+  ).choices(['direct', 'sdk']);
 }
 
 function agent() {

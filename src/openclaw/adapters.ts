@@ -44,6 +44,8 @@ export interface StorePlace {
   readonly folder: string | null;
   readonly path: string;
   readonly rows: StoreRows | null;
+  /** The store that agents without an entry of their own read through to. */
+  readonly isMain: boolean;
 }
 
 /** codex-router's own adapters, for the layouts there are fixtures for. */
@@ -87,7 +89,13 @@ export function storesOf(
   const { layout, provider, shared } = found;
   const file = layout.startsWith('json') ? 'auth-profiles.json' : 'openclaw-agent.sqlite';
   const rows = layout.startsWith('json') ? null : 'agent';
-  const placeOf = (agent: string, folder: string | null, name: string, path: string): StorePlace => ({
+  const placeOf = (
+    agent: string,
+    folder: string | null,
+    name: string,
+    path: string,
+    isMain = false,
+  ): StorePlace => ({
     address: { id: `${stateDir}#${name}#${profileId}`, layout, agent, profileId },
     shape: {
       provider,
@@ -95,19 +103,20 @@ export function storesOf(
       path,
       stateApart: traits.stateFile,
       planField: traits.planField,
-      overMain: rows !== null && folder !== null && path !== shared?.path,
+      overMain: rows !== null && !isMain,
     },
     folder,
     path,
     rows: folder === null ? 'shared' : rows,
+    isMain,
   });
   // Only OPENCLAW_AGENT_DIR or a configured agentDir part main's own store from the main one; both are main's.
   const sharedOwner = agents.find((agent) => agentDir(agent) === sharedDir);
   const owner = sharedOwner ?? 'main';
   const main =
     shared?.rows === 'shared'
-      ? slotIn(placeOf('main', null, '@shared', shared.path))
-      : slotIn(placeOf(owner, sharedDir, sharedOwner ?? '@shared', join(sharedDir, file)));
+      ? slotIn(placeOf(ground.defaultAgent, null, '@shared', shared.path, true))
+      : slotIn(placeOf(owner, sharedDir, sharedOwner ?? '@shared', join(sharedDir, file), true));
   const byDir = new Map<string, Slot>(shared?.rows === 'shared' ? [] : [[sharedDir, main]]);
   for (const agent of agents) {
     const dir = agentDir(agent);

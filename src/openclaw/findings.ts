@@ -28,12 +28,11 @@ export async function hostFindings(deps: LocateDeps): Promise<HostFindings> {
   const profileId = deps.options.slot ?? (examined === null ? null : slotOf(examined.provider));
   const way = wayOf(deps, examined, host);
   const known = examined?.refusal === null && profileId !== null ? { examined, profileId } : null;
-  const adapters =
-    known === null ? null : adaptersOf(deps, ground, known.examined, known.profileId, traits);
+  const adapters = known === null ? null : adaptersOf(deps, ground, known.examined, known.profileId, traits);
   const agents = await Promise.all(
     ground.agents.map((agent) => agentAt(ground, agent, adapters, traits.copiesMain)),
   );
-  const locks = known === null || way.via !== 'direct' ? [] : locksOf(deps, ground, known, traits);
+  const locks = known === null || way.via !== 'direct' ? [] : locksOf(deps, ground, known, traits, agents);
   return {
     stateDir: ground.stateDir,
     layout: examined?.layout ?? null,
@@ -52,7 +51,9 @@ export async function hostFindings(deps: LocateDeps): Promise<HostFindings> {
 }
 
 /** What a command would be refused with is what is shown; a wrong option is the person's own mistake. */
-async function attempt<T>(look: () => Promise<T>): Promise<readonly [T, null] | readonly [null, RouterError]> {
+async function attempt<T>(
+  look: () => Promise<T>,
+): Promise<readonly [T, null] | readonly [null, RouterError]> {
   try {
     return [await look(), null];
   } catch (error) {
@@ -153,17 +154,21 @@ function locksOf(
   ground: Ground,
   { examined, profileId }: { readonly examined: Examined; readonly profileId: string },
   traits: ReleaseTraits,
+  agents: readonly FoundAgent[],
 ): readonly FoundLock[] {
   const { stateDir, sharedDir, defaultAgent, config, places } = ground;
   const { provider, release, shared, layout } = examined;
+  const ownStore = agents.some(({ isDefault, runsOn }) => isDefault && runsOn === 'own');
+  const folder = ownStore ? ground.agentDir(defaultAgent) : sharedDir;
+  const database = join(folder, 'openclaw-agent.sqlite');
   const file = ({ path }: { readonly path: string }): FoundLock => ({ kind: 'file', path: `${path}.lock` });
   const refresh = traits.refreshLock
     ? refreshLocks(stateDir, provider, profileId, release?.version ?? null).map(file)
     : [];
   const store: FoundLock =
     shared === null
-      ? file(storeLock(join(sharedDir, 'auth-profiles.json')))
-      : { kind: 'transaction', path: shared.path };
+      ? file(storeLock(join(folder, 'auth-profiles.json')))
+      : { kind: 'transaction', path: ownStore ? database : shared.path };
   const pins: FoundLock =
     layout === 'sqlite-shared'
       ? { kind: 'transaction', path: join(ground.agentDir(defaultAgent), 'openclaw-agent.sqlite') }

@@ -16,7 +16,7 @@ export interface Ground {
   /** Symlinks resolved. */
   readonly stateDir: string;
   readonly config: HostConfig;
-  /** The package on PATH; null when there is none. */
+  /** The package on PATH, of the running gateway or of a service; null when there is none. */
   readonly installed: Release | null;
   /** Agent ids, `main` first, then those configured or found on disk. */
   readonly agents: readonly string[];
@@ -45,11 +45,12 @@ export async function findGround(deps: GroundDeps): Promise<Ground> {
   const uid = deps.uid === undefined ? (process.getuid?.() ?? null) : deps.uid;
   const places = findPlaces(env, deps.cwd ?? process.cwd(), options);
   const stateDir = await ownFolder(places, uid);
-  const [config, onDisk, installed] = await Promise.all([
+  const [config, onDisk, onPath] = await Promise.all([
     readConfig(places.configPath),
     agentsOnDisk(stateDir),
     findInstalled(env, deps.platform),
   ]);
+  const installed = onPath ?? (await startedRelease(deps, stateDir, places.configPath, uid));
   const agents = [...new Set(['main', ...config.agents.map((agent) => agent.id), ...onDisk])];
   const dirOf = (agent: string): string => {
     const configured = config.agents.find((entry) => entry.id === agent)?.agentDir ?? null;
@@ -68,6 +69,18 @@ export async function findGround(deps: GroundDeps): Promise<Ground> {
     sharedDir: realFolder(places.mainAgentDir ?? join(stateDir, 'agents', 'main', 'agent')),
     uid,
   };
+}
+
+/** Without an `openclaw` on PATH: the package of the running gateway, or of the one installed as a service. */
+async function startedRelease(
+  { env, platform }: GroundDeps,
+  stateDir: string,
+  configPath: string,
+  uid: number | null,
+): Promise<Release | null> {
+  const { findHostPackage } = await import('./host-node.js');
+  const found = await findHostPackage({ env, platform, stateDir, configPath, uid });
+  return found === null ? null : { version: found.version, source: found.source };
 }
 
 async function ownFolder(places: Places, uid: number | null): Promise<string> {

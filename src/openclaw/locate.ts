@@ -2,7 +2,7 @@ import { RouterError } from '../errors.js';
 import type { Env } from '../os/folders.js';
 import type { Host, HostNote, ReloadOutcome } from '../slot/host.js';
 import type { Slot } from '../slot/slot.js';
-import { type AdapterDeps, directAdapters } from './adapters.js';
+import { type AdapterDeps, type Adapters, directAdapters } from './adapters.js';
 import { admitGrant } from './admission.js';
 import { type AgentStores, existingSlots, groupSlots, noSuchAgent } from './agents.js';
 import { agentId, type HostConfig } from './config.js';
@@ -29,6 +29,8 @@ export interface LocateDeps extends GroundDeps {
   readonly now?: () => number;
   readonly torn?: Patience;
   readonly lock?: LockPatience;
+  /** The built src/openclaw/sdk-child.ts; without it no SDK is asked. */
+  readonly sdkChild?: string;
   /** Ends a wait for OpenClaw's locks; nothing is written then. */
   readonly signal?: AbortSignal;
   /** Without it a switch is said to take effect after a reload. */
@@ -64,8 +66,10 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
     now,
     ...(deps.torn && { torn: deps.torn }),
   };
-  wayOf(options, found);
-  const adapters = directAdapters(ground, found, adapterDeps);
+  const adapters =
+    found.needsSdk === null && options.via !== 'sdk'
+      ? directAdapters(ground, found, adapterDeps)
+      : await viaSdk(deps, ground, found, adapterDeps);
   const stores: AgentStores = {
     agents: ground.agents,
     defaultAgent: ground.defaultAgent,
@@ -129,16 +133,20 @@ function slotId(given: string | undefined, provider: Provider): string {
   return given;
 }
 
-/** @throws HOST_UNSUPPORTED where our own adapters do not fit and the installed release cannot be asked to write */
-function wayOf({ via }: HostOptions, { needsSdk }: Examined): 'direct' | 'sdk' {
-  if (needsSdk === null && via !== 'sdk') return 'direct';
-  throw new RouterError(
-    'HOST_UNSUPPORTED',
-    needsSdk ?? 'the SDK of the installed OpenClaw cannot be used yet',
-    {
-      hint: 'nothing was touched',
-    },
-  );
+async function viaSdk(
+  { platform, options, signal, sdkChild }: LocateDeps,
+  ground: Ground,
+  found: Examined,
+  adapterDeps: AdapterDeps,
+): Promise<Adapters> {
+  if (sdkChild === undefined || options.via === 'direct') {
+    throw new RouterError('HOST_UNSUPPORTED', found.needsSdk ?? 'the SDK cannot be used here', {
+      hint: 'leave out --via direct, so that the installed OpenClaw is asked to write; nothing was touched',
+    });
+  }
+  const { sdkAdapters } = await import('./sdk-adapters.js');
+  const more = { platform, childPath: sdkChild, ...(signal && { signal }) };
+  return await sdkAdapters(ground, found, { ...adapterDeps, ...more });
 }
 
 function hostNotes(

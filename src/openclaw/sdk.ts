@@ -121,10 +121,14 @@ function startHelper(deps: SdkDeps, deadline: number): Helper {
     waiting = null;
     answered?.(answer);
   };
-  const kill = () => child.kill('SIGKILL');
+  const giveUp = (silence: Silence) => {
+    ended = true;
+    child.kill('SIGKILL');
+    settle(silence);
+  };
   // A helper in the middle of something does not outlive the command that asked; an idle one ends with its stdin.
   const atExit = () => {
-    if (waiting !== null) kill();
+    if (waiting !== null) child.kill('SIGKILL');
   };
   process.on('exit', atExit);
   const finish = (how: string) => {
@@ -144,8 +148,8 @@ function startHelper(deps: SdkDeps, deadline: number): Helper {
       if (!chunk.includes('\n') && received.length < LONGEST_ANSWER) return;
       const answer = parseAnswer(received);
       received = '';
-      if ('silence' in answer) kill();
-      settle(answer);
+      if ('silence' in answer) giveUp(answer);
+      else settle(answer);
     });
   }
   const send = (line: object) => {
@@ -165,11 +169,7 @@ function startHelper(deps: SdkDeps, deadline: number): Helper {
           return;
         }
         hold(child, true);
-        const timer = setTimeout(() => {
-          ended = true;
-          kill();
-          settle({ silence: 'late', how: '' });
-        }, limit);
+        const timer = setTimeout(() => giveUp({ silence: 'late', how: '' }), limit);
         waiting = (answer) => {
           clearTimeout(timer);
           hold(child, false);

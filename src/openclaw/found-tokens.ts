@@ -1,0 +1,115 @@
+import { createHash } from 'node:crypto';
+
+/** A login found in text: its tokens by hash only, and what the access token says. */
+export interface FoundToken {
+  readonly refreshHash: string;
+  /** The access token beside it; null where there is none. Never shown. */
+  readonly access: string | null;
+}
+
+const NAMES = {
+  refresh: /(?:refresh|refresh_token|refreshToken)/,
+  access: /(?:access|access_token|accessToken)/,
+};
+
+/** A JSON member, also inside of a JSON string that quotes it; the closing quote must be there, or the token is cut. */
+function member(name: RegExp): RegExp {
+  return new RegExp(`\\\\*"${name.source}\\\\*"\\s*:\\s*\\\\*"([A-Za-z0-9._~+/=-]{20,8192})\\\\*"`, 'g');
+}
+
+/** How far from each other the two tokens of one login may lie. */
+const NEAR = 12_000;
+
+/** Every refresh token in the text, by hash; each with the access token nearest to it. */
+export function tokensIn(text: string): readonly FoundToken[] {
+  if (!text.includes('refresh')) return [];
+  const refresh = [...text.matchAll(member(NAMES.refresh))];
+  if (refresh.length === 0) return [];
+  const access = [...text.matchAll(member(NAMES.access))];
+  return refresh.flatMap(({ index, 1: token }) => {
+    if (token === undefined) return [];
+    const near = access
+      .map((found) => ({ token: found[1] ?? null, away: Math.abs(found.index - index) }))
+      .filter(({ away }) => away < NEAR)
+      .sort((one, other) => one.away - other.away)[0];
+    return [{ refreshHash: hashOf(token), access: near?.token ?? null }];
+  });
+}
+
+export function hashOf(token: string): string {
+  return createHash('sha256').update(token).digest('base64');
+}
+
+const HEADER = 'SQLite format 3\0';
+
+export function isDatabase(bytes: Buffer): boolean {
+  return bytes.subarray(0, HEADER.length).toString('latin1') === HEADER;
+}
+
+/**
+ * Every refresh token in the pages of a database, in use or not, and in the frames of its log (sqlite.org/fileformat2.html). A
+ * long row goes on in other pages, each of which begins with the number of the next.
+ * @param log the bytes of `<path>-wal`; null when there is none.
+ */
+export function tokensInPages(bytes: Buffer, log: Buffer | null): readonly FoundToken[] {
+  const size = pageSizeOf(bytes);
+  const pages: Buffer[] = [];
+  for (let at = 0; at + size <= bytes.length; at += size) pages.push(bytes.subarray(at, at + size));
+  const frames = log === null ? [] : framesOf(log, size);
+  const found: FoundToken[] = [];
+  const search = (page: Buffer, pageAt: (number: number) => Buffer | undefined) => {
+    for (const text of textsOf(page, pageAt)) found.push(...tokensIn(text));
+  };
+  for (const page of pages) search(page, (number) => pages[number - 1]);
+  frames.forEach(({ page }, index) => {
+    search(
+      page,
+      (number) =>
+        (
+          frames.find((frame, at) => at > index && frame.number === number) ??
+          frames.findLast((frame) => frame.number === number)
+        )?.page ?? pages[number - 1],
+    );
+  });
+  return found;
+}
+
+function pageSizeOf(bytes: Buffer): number {
+  const size = bytes.readUInt16BE(16);
+  return size === 1 ? 65_536 : Math.max(size, 512);
+}
+
+function framesOf(log: Buffer, size: number): readonly { readonly number: number; readonly page: Buffer }[] {
+  const frames = [];
+  for (let at = 32; at + 24 + size <= log.length; at += 24 + size) {
+    frames.push({ number: log.readUInt32BE(at), page: log.subarray(at + 24, at + 24 + size) });
+  }
+  return frames;
+}
+
+/** How many further pages a text is followed into: a login is 3 to 8 KB. */
+const FURTHER = 4;
+
+/** The text of one page; and, where it goes on in others, that text whole. */
+function textsOf(page: Buffer, pageAt: (number: number) => Buffer | undefined): readonly string[] {
+  const follow = (number: number): string => {
+    let text = '';
+    let next = number;
+    for (let count = 0; count < FURTHER && next > 0; count += 1) {
+      const further = pageAt(next);
+      if (further === undefined) break;
+      text += further.subarray(4).toString('latin1');
+      next = further.readUInt32BE(0);
+    }
+    return text;
+  };
+  const own = page.toString('latin1');
+  // In use or freed: a page of the middle of a row begins with the number of the next one.
+  const texts = [own, own.slice(4) + follow(page.readUInt32BE(0))];
+  // The first part of a long row ends with that number, whose first byte is 0 in any database below 64 GB.
+  for (const { index, 0: run } of own.matchAll(/[\x20-\x7e]{24,}\0/g)) {
+    const end = index + run.length - 1;
+    if (end + 4 <= page.length) texts.push(run.slice(0, -1) + follow(page.readUInt32BE(end)));
+  }
+  return texts;
+}

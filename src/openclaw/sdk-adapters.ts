@@ -1,0 +1,77 @@
+import { RouterError } from '../errors.js';
+import type { Env } from '../os/folders.js';
+import { type AdapterDeps, type Adapters, storesOf } from './adapters.js';
+import type { Examined } from './examine.js';
+import type { Ground } from './ground.js';
+import { findHostNode, findHostPackage } from './host-node.js';
+import { refreshLocks } from './locks.js';
+import { compareVersions } from './release.js';
+import { openSdk } from './sdk.js';
+import { sdkPins } from './sdk-pins.js';
+import { sdkSlot } from './sdk-slot.js';
+
+export interface SdkAdapterDeps extends AdapterDeps {
+  readonly platform: NodeJS.Platform;
+  /** The built src/openclaw/sdk-child.ts. */
+  readonly childPath: string;
+  readonly signal?: AbortSignal;
+}
+
+/** The first release whose plugin SDK has what is needed (facts: openclaw-sqlite.md, section 3). */
+const FIRST_SDK = '2026.5.12';
+
+/**
+ * The installed release's own plugin SDK reads and writes: seconds instead of milliseconds, and right for a release newer than
+ * codex-router knows.
+ * @throws HOST_UNSUPPORTED when no OpenClaw that has one, or no Node that runs it, is found
+ */
+export async function sdkAdapters(ground: Ground, found: Examined, deps: SdkAdapterDeps): Promise<Adapters> {
+  const { stateDir, config, uid } = ground;
+  const { env, platform, profileId, lock, now } = deps;
+  const search = { env, platform, stateDir, configPath: config.path, uid };
+  const installed = await findHostPackage(search);
+  if (installed === null)
+    throw unusable(found, 'no installed OpenClaw was found to ask', 'put its openclaw on PATH');
+  if (compareVersions(installed.version, FIRST_SDK) < 0) {
+    throw unusable(found, `OpenClaw ${installed.version} has no SDK for it`, 'leave out --via sdk');
+  }
+  const node = await findHostNode(search, installed.engines);
+  if (node === null) {
+    throw unusable(found, `no Node was found that runs OpenClaw ${installed.version}`, 'put it on PATH');
+  }
+  const sdk = openSdk({
+    packageRoot: installed.root,
+    node: node.path,
+    env: ownEnv(env),
+    stateDir,
+    configPath: config.path,
+    childPath: deps.childPath,
+    ...(deps.signal && { signal: deps.signal }),
+  });
+  const locks = refreshLocks(stateDir, found.provider, profileId, installed.version);
+  return {
+    ...storesOf(ground, found, deps, ({ address, shape, folder, rows, isMain }) =>
+      sdkSlot({
+        address,
+        shape,
+        sdk,
+        agentDir: rows === 'shared' || isMain ? null : folder,
+        now,
+        locks,
+        lock,
+      }),
+    ),
+    pinsOf: (agent) => sdkPins({ agent, sdk }),
+  };
+}
+
+/** The child is told its host by openSdk; variables that point into another one stay out. */
+function ownEnv(env: Env): Env {
+  const { OPENCLAW_AGENT_DIR, PI_CODING_AGENT_DIR, OPENCLAW_PROFILE, ...rest } = env;
+  return rest;
+}
+
+function unusable({ needsSdk }: Examined, why: string, hint: string): RouterError {
+  const what = needsSdk === null ? '' : `${needsSdk}, and `;
+  return new RouterError('HOST_UNSUPPORTED', `${what}${why}`, { hint: `${hint}; nothing was touched` });
+}
