@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { RouterError } from '../errors.js';
+import type { LocateDeps } from '../openclaw/locate.js';
 import { type Env, type RouterFolders, routerFolders } from '../os/folders.js';
 import { type Journal, journalIn } from '../repo/journal.js';
 import { parseKeyKind } from '../repo/key-kind.js';
@@ -91,12 +92,21 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
 
 async function findHost(
   cli: Cli,
-  { stateDir, profile, slot, via }: HostOptions,
+  options: HostOptions,
   uid: number | null,
   env: Env = cli.env,
 ): Promise<Host> {
   const { locateHost } = await import('../openclaw/locate.js');
-  return locateHost({
+  return locateHost(locateDeps(cli, options, uid, env));
+}
+
+function locateDeps(
+  cli: Cli,
+  { stateDir, profile, slot, via }: HostOptions,
+  uid: number | null,
+  env: Env = cli.env,
+): LocateDeps {
+  return {
     env,
     platform: cli.platform,
     uid,
@@ -113,7 +123,7 @@ async function findHost(
       (await import('../openclaw/reload.js')).reloadSlot(target, routed, expiresAt, cli.now),
     activeRuns: async (target, agent) =>
       (await import('../openclaw/reload.js')).runningSessions(target, agent),
-  });
+  };
 }
 
 /** This shell's variables without those that point into its own OpenClaw: another one is found as it lies. */

@@ -74,6 +74,7 @@ export function programOf(cli: Cli, version: string, only?: string) {
         .option('--session <key>', 'pin this session instead of the current one')
         .option('--no-session', 'pin no session')
         .option('--all-sessions', 'pin every session that follows the slot')
+        .option('--fix-labels', 'take an e-mail out of openclaw.json that would name another account')
         .option('--dry-run', 'show the full plan and write nothing')
         .addOption(stateDir())
         .addOption(profile())
@@ -114,6 +115,18 @@ export function programOf(cli: Cli, version: string, only?: string) {
         .addOption(json())
         .addHelpText('after', examples(['codex-router status'], ['codex-router status --json']))
         .action(async (options) => (await import('./commands/status.js')).runStatus(cli, options)),
+    host: () =>
+      program
+        .command('host')
+        .description('what was found of OpenClaw: its stores, its agents, and why it is routed as it is')
+        .option('--residue', "list the logins that OpenClaw's own archives and leftovers still keep")
+        .addOption(stateDir())
+        .addOption(profile())
+        .addOption(slot())
+        .addOption(via())
+        .addOption(json())
+        .addHelpText('after', examples(['codex-router host'], ['codex-router host --residue --json']))
+        .action(async (options) => (await import('./commands/host.js')).runHost(cli, options)),
     alias: () =>
       program
         .command('alias')

@@ -87,8 +87,7 @@ async function runUnder(node: string, proc: NodeJS.Process, platform: NodeJS.Pla
   });
   if (ended === null) throw tooOld(proc);
   if (typeof ended === 'number') return ended;
-  const { constants } = await import('node:os');
-  return 128 + constants.signals[ended];
+  return 128 + proc.getBuiltinModule('node:os').constants.signals[ended];
 }
 
 /**

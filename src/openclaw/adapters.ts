@@ -29,6 +29,7 @@ export interface Adapters {
 
 export interface AdapterDeps {
   readonly env: Env;
+  readonly platform: NodeJS.Platform;
   readonly profileId: string;
   readonly traits: ReleaseTraits;
   readonly torn?: Patience;
@@ -63,7 +64,8 @@ export function directAdapters(ground: Ground, found: Examined, deps: AdapterDep
     }
     const folder = place.folder ?? ground.sharedDir;
     const statePath = join(folder, 'auth-state.json');
-    return jsonSlot({ address, shape, profilesPath: path, statePath, locks, uid, torn, lock, now });
+    const sealing = { stateDir, env: deps.env, home: ground.places.home, platform: deps.platform };
+    return jsonSlot({ address, shape, sealing, profilesPath: path, statePath, locks, uid, torn, lock, now });
   };
   return {
     ...storesOf(ground, found, deps, slotIn),

@@ -14,6 +14,7 @@ export interface AdmissionFacts {
   readonly isDefaultSlot: boolean;
   readonly env: Env;
   readonly home: string;
+  readonly platform: NodeJS.Platform;
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -30,10 +31,12 @@ export async function admitGrant(facts: AdmissionFacts, expiresAt: number, now: 
   const doubtful = release === null && !traits.stateFile;
   const who = release === null ? 'an OpenClaw of unknown release' : `OpenClaw ${release.version}`;
   const doubt = doubtful ? ' (put openclaw on PATH if it is a safe one)' : '';
-  if (traits.sealsTokens) {
+  // Elsewhere the key lies in a file, and what was sealed is opened again.
+  const shut = facts.platform === 'darwin' && filled(facts.env.OPENCLAW_AUTH_PROFILE_SECRET_KEY) === null;
+  if (traits.sealsTokens && shut) {
     throw untrusted(
-      `${who} moves the slot's tokens into a sealed side file, out of which they cannot come home`,
-      'update OpenClaw to 2026.5.28, then run the command again',
+      `${who} seals the slot's tokens with a key in its own keychain item, out of which they cannot come home`,
+      'update OpenClaw to 2026.5.28, or give both of them the same OPENCLAW_AUTH_PROFILE_SECRET_KEY',
     );
   }
   if ((traits.losesRotation || doubtful) && expiresAt - now < DAY_MS) {

@@ -80,13 +80,13 @@ function wayOf(
 
 /** Only for reading: no lock is ever waited for. */
 function adaptersOf(
-  { env, now = Date.now, torn }: LocateDeps,
+  { env, platform, now = Date.now, torn }: LocateDeps,
   ground: Ground,
   found: Examined,
   profileId: string,
   traits: ReleaseTraits,
 ): Adapters {
-  const deps = { env, profileId, traits, lock: { waitMs: 0 }, now };
+  const deps = { env, platform, profileId, traits, lock: { waitMs: 0 }, now };
   return directAdapters(ground, found, torn === undefined ? deps : { ...deps, torn });
 }
 

@@ -17,8 +17,8 @@ function member(name: RegExp): RegExp {
   return new RegExp(`\\\\*"${name.source}\\\\*"\\s*:\\s*\\\\*"([A-Za-z0-9._~+/=-]{20,8192})\\\\*"`, 'g');
 }
 
-/** How far from each other the two tokens of one login may lie. */
-const NEAR = 12_000;
+/** How many characters the two tokens of one login may have between them. */
+const NEAR = 4000;
 
 /** Every refresh token in the text, by hash; each with the access token nearest to it. */
 export function tokensIn(text: string): readonly FoundToken[] {
@@ -26,10 +26,13 @@ export function tokensIn(text: string): readonly FoundToken[] {
   const refresh = [...text.matchAll(member(NAMES.refresh))];
   if (refresh.length === 0) return [];
   const access = [...text.matchAll(member(NAMES.access))];
-  return refresh.flatMap(({ index, 1: token }) => {
+  return refresh.flatMap(({ index, 0: text, 1: token }) => {
     if (token === undefined) return [];
     const near = access
-      .map((found) => ({ token: found[1] ?? null, away: Math.abs(found.index - index) }))
+      .map((found) => ({
+        token: found[1] ?? null,
+        away: found.index < index ? index - found.index - found[0].length : found.index - index - text.length,
+      }))
       .filter(({ away }) => away < NEAR)
       .sort((one, other) => one.away - other.away)[0];
     return [{ refreshHash: hashOf(token), access: near?.token ?? null }];

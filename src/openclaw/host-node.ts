@@ -34,7 +34,7 @@ export interface HostPackage {
 }
 
 /**
- * A Node that can read SQLite: the one that runs this process, the one on PATH, the one beside the `openclaw` on PATH, the running
+ * A Node that can read SQLite: the one that runs this process, the ones on PATH, the one of the `openclaw` on PATH, the running
  * gateway's, a service's. Only one that is root's or ours and that nobody else may write is run to ask for its version.
  * @param engines with it, only a Node that fits (`HostPackage.engines`).
  */
@@ -72,8 +72,7 @@ async function* candidates(deps: HostNodeDeps): AsyncGenerator<Candidate> {
     const program = installed.source;
     const shebang = shebangOf(program);
     if (shebang !== null) yield { path: shebang, source: `${program} names it` };
-    yield { path: join(dirname(program), node), source: `beside ${program}` };
-    // <prefix>/lib/node_modules/openclaw/openclaw.mjs belongs to <prefix>/bin/node.
+    // <prefix>/lib/node_modules/openclaw/openclaw.mjs belongs to <prefix>/bin/node, also where a version manager keeps several.
     const prefix = await prefixOf(program);
     if (prefix !== null) yield { path: join(prefix, 'bin', node), source: `the npm prefix of ${program}` };
   }

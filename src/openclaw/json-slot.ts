@@ -5,7 +5,9 @@ import { writeAtomic } from '../os/atomic.js';
 import type { Occupant, Revision, Slot, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js';
 import { type HostLock, type LockPatience, storeLock, withHostLocks } from './locks.js';
 import { refuseForeignOwner } from './owner.js';
-import { parseState, parseStore } from './profiles.js';
+import { isObject, parseState, parseStore } from './profiles.js';
+import type { SealedPlace } from './sealed.js';
+import { setIn } from './selection.js';
 import {
   changedDocuments,
   profilesOf,
@@ -18,6 +20,8 @@ import { isUnchanged, type JsonFile, type Patience, readJsonFile, statOf } from 
 
 export interface JsonSlotPlace {
   readonly address: SlotAddress;
+  /** Where sealed side files and their key are (5.12 to 5.28). */
+  readonly sealing: Omit<SealedPlace, 'profileId'>;
   readonly shape: StoreShape;
   /** The agent's auth-profiles.json; its folder may not exist yet. */
   readonly profilesPath: string;
@@ -47,6 +51,10 @@ interface Loaded {
   readonly state: JsonFile | null;
   /** auth.json of 2026.1 and before lies beside them. */
   readonly hasOlderStore: boolean;
+  /** Both with the tokens of sealed side files in their entries. */
+  readonly opened: StoreDocuments;
+  /** Why an entry's side file could not be opened, by profile id. */
+  readonly sealed: ReadonlyMap<string, string>;
 }
 
 async function load(place: JsonSlotPlace): Promise<Loaded> {
@@ -55,15 +63,36 @@ async function load(place: JsonSlotPlace): Promise<Loaded> {
   if (profiles !== null) parseStore(place.profilesPath, profiles.value, place.shape.provider);
   if (state !== null) parseState(place.statePath, state.value);
   const hasOlderStore = (await statOf(join(dirname(place.profilesPath), 'auth.json'))) !== null;
-  return { profiles, state, hasOlderStore };
+  const documents = { profiles: profiles?.value ?? null, state: state?.value ?? null };
+  return { profiles, state, hasOlderStore, ...(await opened(place, documents)) };
 }
 
-function documentsOf({ profiles, state }: Loaded): StoreDocuments {
-  return { profiles: profiles?.value ?? null, state: state?.value ?? null };
+/** A refresh can change a side file and leave its entry as it was: what is compared and read are the tokens themselves. */
+async function opened(
+  place: JsonSlotPlace,
+  documents: StoreDocuments,
+): Promise<Pick<Loaded, 'opened' | 'sealed'>> {
+  const sealed = new Map<string, string>();
+  const found = Object.entries(profilesOf(documents)).filter(
+    (each): each is [string, JsonObject] => isObject(each[1]) && (each[1].oauthRef ?? null) !== null,
+  );
+  if (documents.profiles === null || found.length === 0) return { opened: documents, sealed };
+  const { openSealed } = await import('./sealed.js');
+  let profiles = documents.profiles;
+  for (const [profileId, entry] of found) {
+    try {
+      const whole = await openSealed(entry, { ...place.sealing, profileId });
+      profiles = setIn(profiles, 'profiles', profileId, whole);
+    } catch (error) {
+      if (!(error instanceof RouterError)) throw error;
+      sealed.set(profileId, error.message);
+    }
+  }
+  return { opened: { ...documents, profiles }, sealed };
 }
 
 function readingIn(place: JsonSlotPlace, loaded: Loaded): SlotReading {
-  return readingOf(place.shape, documentsOf(loaded), nobody(loaded));
+  return readingOf(place.shape, loaded.opened, { nobody: nobody(loaded), sealed: loaded.sealed });
 }
 
 /** OpenClaw imports an older store only while there is no auth-profiles.json: making one would bury what it holds. */
@@ -75,7 +104,7 @@ function nobody(loaded: Loaded): Occupant {
 }
 
 function revisionIn(place: JsonSlotPlace, loaded: Loaded): Revision {
-  return revisionOf(place.shape, documentsOf(loaded));
+  return revisionOf(place.shape, loaded.opened);
 }
 
 async function replace(place: JsonSlotPlace, change: SlotChange): Promise<SlotReading> {
@@ -107,7 +136,7 @@ class MovedError extends Error {}
  * names only missing profiles leaves OpenClaw nothing to run on (`resolveAuthProfileOrder`, 5.7 and 3.28).
  */
 async function write(place: JsonSlotPlace, loaded: Loaded, change: SlotChange): Promise<void> {
-  const documents = documentsOf(loaded);
+  const documents = { profiles: loaded.profiles?.value ?? null, state: loaded.state?.value ?? null };
   const next = changedDocuments(place.shape, documents, change, place.now());
   const writeState = async () => {
     if (next.state !== null) await writeDoc(place.statePath, loaded.state, next.state);

@@ -8,6 +8,7 @@ import { type AgentStores, existingSlots, groupSlots, noSuchAgent } from './agen
 import { agentId, type HostConfig } from './config.js';
 import { type Examined, examine } from './examine.js';
 import { findGround, type Ground, type GroundDeps } from './ground.js';
+import { labelFor } from './labels.js';
 import { type Provider, slotOf } from './layout.js';
 import type { LockPatience } from './locks.js';
 import { type HostOptions, profileDir } from './places.js';
@@ -60,6 +61,7 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
   const now = deps.now ?? Date.now;
   const adapterDeps: AdapterDeps = {
     env,
+    platform: deps.platform,
     profileId,
     traits,
     lock,
@@ -104,7 +106,11 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
     pinsOf: (agent) => adapters.pinsOf(agentId(agent)),
     admit: async (expiresAt, now) => {
       const isDefaultSlot = profileId === slotOf(provider);
-      await admitGrant({ release, traits, isDefaultSlot, env, home: places.home }, expiresAt, now);
+      await admitGrant(
+        { release, traits, isDefaultSlot, env, home: places.home, platform: deps.platform },
+        expiresAt,
+        now,
+      );
     },
     reload: async (slot, expiresAt) => {
       if (deps.reload === undefined) {
@@ -113,6 +119,7 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
       return await deps.reload(target, slot, expiresAt);
     },
     activeRuns: async (agent) => (await deps.activeRuns?.(target, agentId(agent))) ?? null,
+    labelFor: (email) => labelFor({ config, profileId, release, uid: ground.uid }, email),
   };
 }
 
@@ -134,7 +141,7 @@ function slotId(given: string | undefined, provider: Provider): string {
 }
 
 async function viaSdk(
-  { platform, options, signal, sdkChild }: LocateDeps,
+  { options, signal, sdkChild }: LocateDeps,
   ground: Ground,
   found: Examined,
   adapterDeps: AdapterDeps,
@@ -145,7 +152,7 @@ async function viaSdk(
     });
   }
   const { sdkAdapters } = await import('./sdk-adapters.js');
-  const more = { platform, childPath: sdkChild, ...(signal && { signal }) };
+  const more = { childPath: sdkChild, ...(signal && { signal }) };
   return await sdkAdapters(ground, found, { ...adapterDeps, ...more });
 }
 
@@ -165,12 +172,6 @@ function hostNotes(
     });
   }
   const configured = config.profiles[profileId];
-  if (configured?.email) {
-    notes.push({
-      code: 'CONFIG_NAMES_EMAIL',
-      text: `openclaw.json gives ${profileId} an email of its own; OpenClaw shows that one whoever is in the slot`,
-    });
-  }
   if (configured?.mode && configured.mode !== 'oauth') {
     notes.push({
       code: 'CONFIG_MODE_DIFFERS',

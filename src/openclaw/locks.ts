@@ -33,7 +33,7 @@ export function storeLock(profilesPath: string): HostLock {
 }
 
 /** The refresh lock as 4.20 to 6.5 name it. */
-export function refreshLock(stateDir: string, provider: string, profileId: string): HostLock {
+function refreshLock(stateDir: string, provider: string, profileId: string): HostLock {
   const name = createHash('sha256').update(`${provider}\0${profileId}`).digest('hex');
   return { path: join(stateDir, 'locks', 'oauth-refresh', `sha256-${name}`), staleMs: REFRESH_STALE_MS };
 }

@@ -100,7 +100,8 @@ async function residueOf(
     return fileOf(path, 'database', stat, loginsOf(tokens, held));
   }
   // What the release reads is where a login belongs; and before an upgrade is done, so is what its doctor will read.
-  if (stores.some(({ state }) => state === 'used' || state === 'unknown') || isWaiting(stores, found)) return null;
+  if (stores.some(({ state }) => state === 'used' || state === 'unknown') || isWaiting(stores, found))
+    return null;
   const text = bytes.toString('latin1');
   const logins = loginsOf(tokensIn(text), held);
   if (logins.length > 0) return fileOf(path, kindOf(path, stores), stat, logins);

@@ -11,7 +11,6 @@ import { sdkPins } from './sdk-pins.js';
 import { sdkSlot } from './sdk-slot.js';
 
 export interface SdkAdapterDeps extends AdapterDeps {
-  readonly platform: NodeJS.Platform;
   /** The built src/openclaw/sdk-child.ts. */
   readonly childPath: string;
   readonly signal?: AbortSignal;

@@ -47,18 +47,34 @@ export interface StoreShape {
 
 const EMPTY: JsonObject = { version: 1, profiles: {} };
 
+/** What an adapter knows of a store beside its documents. */
+export interface StoreKnowledge {
+  /** What a slot without an entry is; absent by default. */
+  readonly nobody?: Occupant;
+  /** Entries whose tokens could not be had, and why. */
+  readonly sealed?: ReadonlyMap<string, string>;
+}
+
 /** @throws SLOT_UNREADABLE for a login in the slot with fields of the wrong type; neighbours never throw. */
 export function readingOf(
   shape: StoreShape,
   documents: StoreDocuments,
-  nobody: Occupant = { kind: 'absent' },
+  known: StoreKnowledge = {},
 ): SlotReading {
   const { profileId, provider } = shape;
   const layers = layersOf(shape, documents);
   const entries = providerEntries(shape, documents);
   const own = entries.find(([id]) => id === profileId);
   const at = (id: string): EntryPlace => ({ path: shape.path, id, provider });
-  const occupant = own === undefined ? nobody : parseEntry(at(profileId), own[1], statsOf(layers, profileId));
+  const closed = (id: string) => {
+    const why = known.sealed?.get(id);
+    const what = `a sealed login that cannot be opened (${why})`;
+    return why === undefined ? null : ({ kind: 'foreign', what } as const);
+  };
+  const occupant =
+    own === undefined
+      ? (known.nobody ?? { kind: 'absent' as const })
+      : (closed(profileId) ?? parseEntry(at(profileId), own[1], statsOf(layers, profileId)));
   const key = { provider, profileId };
   return {
     // Hashed when it is asked for: who only looks needs none, and loading node:crypto would be most of a look.
@@ -68,7 +84,12 @@ export function readingOf(
     occupant,
     neighbours: entries
       .filter(([id]) => id !== profileId)
-      .map(([id, entry]): Neighbour => parseNeighbour(at(id), entry, statsOf(layers, id))),
+      .map(([id, entry]): Neighbour => {
+        const foreign = closed(id);
+        return foreign === null
+          ? parseNeighbour(at(id), entry, statsOf(layers, id))
+          : { profileId: id, ...foreign };
+      }),
     selectable:
       shape.overMain && own === undefined
         ? isSilent(layers, key)

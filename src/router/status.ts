@@ -61,8 +61,16 @@ export async function status(
     host: host.summary,
     slots,
     session: session.session,
-    notes: [...host.summary.notes, ...session.notes],
+    notes: [...host.summary.notes, ...labelNotes(host, slots), ...session.notes],
   };
+}
+
+/** One name is shown for the slot of every agent: it is enough that it lies about one of them. */
+function labelNotes({ labelFor }: Host, slots: readonly SlotStatus[]): readonly HostNote[] {
+  const label = slots
+    .map(({ occupant }) => (occupant === null ? null : (labelFor?.(occupant.email) ?? null)))
+    .find((found) => found !== null);
+  return label ? [label.note] : [];
 }
 
 async function slotStatus(slot: Slot, entries: readonly IndexEntry[]): Promise<SlotStatus> {

@@ -7,6 +7,7 @@ import type { PinOutcome } from '../slot/pins.js';
 import type { SessionWish } from '../slot/session.js';
 import type { Occupant, Slot, SlotAddress, SlotReading } from '../slot/slot.js';
 import { type CheckInResult, planCheckIn } from './check-in.js';
+import { mendLabel } from './labels.js';
 import type { Affects, PinPlan } from './pins.js';
 import { resolve } from './resolve.js';
 import { settledReading } from './settled.js';
@@ -28,6 +29,8 @@ export interface UseRequest {
   readonly agent: string | null;
   readonly session: SessionWish;
   readonly dryRun: boolean;
+  /** Takes a name out of the host's configuration that would lie about who is in the slot. */
+  readonly fixLabels: boolean;
 }
 
 export interface UseAnswer {
@@ -60,9 +63,13 @@ export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer
     for (let attempt = 1; ; attempt += 1) {
       const plan = await planSwitch(deps, repo, wanted.identity, agent, request.session);
       if (request.agent !== null && plan.group.tied) throw tiedAgents(plan.group);
-      if (request.dryRun) return answer(plan, 'planned', plan.pins.planned, null);
+      if (request.dryRun) {
+        const label = await mendLabel(deps.host, wanted.identity.email, false, false);
+        const notes = [...plan.notes, ...label];
+        return answer({ ...plan, notes }, 'planned', plan.pins.planned, null);
+      }
       try {
-        return await deps.critical(() => carryOut(deps, repo, plan, begun));
+        return await deps.critical(() => carryOut(deps, repo, plan, begun, request.fixLabels));
       } catch (error) {
         if (attempt === 3 || !(error instanceof RouterError) || error.code !== 'SLOT_CHANGED') throw error;
       }
@@ -111,7 +118,13 @@ function agentOf(session: SessionWish): string | null {
   return session.kind === 'key' ? (/^agent:([^:]+):/.exec(session.key)?.[1] ?? null) : null;
 }
 
-async function carryOut(deps: UseDeps, repo: OpenRepo, plan: SwitchPlan, begun: Begun): Promise<UseAnswer> {
+async function carryOut(
+  deps: UseDeps,
+  repo: OpenRepo,
+  plan: SwitchPlan,
+  begun: Begun,
+  fixLabels: boolean,
+): Promise<UseAnswer> {
   const { entry, group } = plan;
   for (const checkIn of plan.checkIns) await checkIn.carryOut();
   if (plan.lost !== null) await repo.doubt(identityKey(plan.lost.identity), 'refresh-failed');
@@ -132,7 +145,9 @@ async function carryOut(deps: UseDeps, repo: OpenRepo, plan: SwitchPlan, begun: 
   const running = reload.effective === 'no-gateway' ? null : await deps.host.activeRuns(group.agent);
   const pins = await plan.pins.carryOut(running);
   if (record !== null) await deps.journal.advance(record, 'done', deps.now());
-  const notes = [...plan.notes, ...reload.notes, ...late, ...pins.notes];
+  const gatewayRuns = reload.effective !== 'no-gateway';
+  const label = await mendLabel(deps.host, entry.identity.email, fixLabels, gatewayRuns);
+  const notes = [...plan.notes, ...reload.notes, ...late, ...pins.notes, ...label];
   const result = switched ? 'switched' : 'already-active';
   return answer({ ...plan, from, notes }, result, pins.outcomes, reload);
 }

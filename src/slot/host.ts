@@ -113,6 +113,17 @@ export interface SlotGroup {
   readonly notes: readonly HostNote[];
 }
 
+/** A name that the host's configuration gives the slot, and that is not the one of who is in it. */
+export interface HostLabel {
+  readonly note: HostNote;
+  /**
+   * Takes that name out of the configuration and says so; leaves it, and says why, where a running gateway would restart
+   * itself for the change.
+   * @throws HOST_UNREADABLE, HOST_FOREIGN_OWNER, HOST_BUSY, IO
+   */
+  mend(gatewayRuns: boolean): Promise<HostNote>;
+}
+
 /** An OpenClaw state directory of one layout. `src/openclaw` makes it; the router sees only this port. */
 export interface Host {
   readonly summary: HostSummary;
@@ -149,4 +160,10 @@ export interface Host {
    * @param expiresAt ms epoch the gateway must report for the slot as proof; null for a cleared slot (nothing to prove).
    */
   reload(slot: Slot, expiresAt: number | null): Promise<ReloadOutcome>;
+
+  /**
+   * What the host would go on showing for the slot with somebody of this e-mail in it; null when that is the truth. A host without
+   * such names has no such method.
+   */
+  labelFor?(email: string | null): HostLabel | null;
 }

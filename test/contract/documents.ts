@@ -7,6 +7,7 @@ export const DOCUMENTS = {
   use: contract.UseDocument,
   list: contract.ListDocument,
   status: contract.StatusDocument,
+  host: contract.HostDocument,
   alias: contract.AliasDocument,
   remove: contract.RemoveDocument,
   import: contract.ImportDocument,

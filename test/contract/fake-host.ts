@@ -20,6 +20,10 @@ export interface FakeHostOptions {
   readonly admit?: Host['admit'];
   /** What `activeRuns` answers for every agent; default null: it cannot be told. */
   readonly running?: ReadonlySet<string> | null;
+  /** Stores that only choose. */
+  readonly choosers?: readonly FakeSlot[];
+  readonly tied?: boolean;
+  readonly provider?: 'openai-codex' | 'openai';
 }
 
 export function fakeHost({
@@ -29,6 +33,9 @@ export function fakeHost({
   duringReload,
   admit,
   running = null,
+  choosers = [],
+  tied = false,
+  provider = 'openai-codex',
 }: FakeHostOptions): FakeHost {
   const [main] = slots;
   const entries = sessions.map((session) => ({ ...BARE, ...session }));
@@ -54,8 +61,8 @@ export function fakeHost({
       stateDir: '/fake',
       layout: 'fake',
       release: null,
-      provider: 'openai-codex',
-      formerProvider: null,
+      provider,
+      formerProvider: provider === 'openai' ? 'openai-codex' : null,
       notes: [],
     },
     agents,
@@ -65,8 +72,8 @@ export function fakeHost({
       main: slots.find(({ address }) => address.agent === agent) ?? main,
       copies,
       follows: [agent, ...copies.map(({ address }) => address.agent)],
-      choosers: [],
-      tied: false,
+      choosers,
+      tied,
       notes: [],
     }),
     allSlots: async () => [...slots, ...copies],

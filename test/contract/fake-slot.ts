@@ -1,14 +1,25 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { RouterError } from '../../src/errors.js';
 import type { Holding } from '../../src/holding.js';
-import type { Occupant, Revision, Slot, SlotAddress, SlotReading } from '../../src/slot/slot.js';
+import {
+  type Neighbour,
+  type Occupant,
+  problemOf,
+  type Revision,
+  type Slot,
+  type SlotAddress,
+  type SlotReading,
+} from '../../src/slot/slot.js';
 
-type Entry = Extract<Occupant, { kind: 'login' | 'foreign' }>;
+type Entry = Exclude<Occupant, { kind: 'absent' }>;
 
 /** A host's store in memory, with the host's own hand on it. */
 export interface FakeSlot extends Slot {
   /** The host writes an entry by itself (a login, a rotation, an API key); null takes it out. */
-  hostPuts(profileId: string, entry: Holding | { readonly what: string } | null): void;
+  hostPuts(
+    profileId: string,
+    entry: Holding | { readonly what: string } | 'refreshing' | 'lost' | null,
+  ): void;
   /** The host's own order and lastGood. */
   hostOrders(order: readonly string[], lastGood: string | null): void;
   /** Every change that was asked for, also a refused one. */
@@ -20,11 +31,18 @@ export interface FakeSlotOptions {
   readonly profileId?: string;
   /** Whose folder it says it is in. */
   readonly stateDir?: string;
+  /** An agent's own store without the slot's entry: it should choose nothing. */
+  readonly isChooser?: boolean;
 }
 
 /** An in-memory Slot that keeps the port's promises: nothing on disk, no locks. */
 export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
-  const { agent = 'main', profileId = 'openai-codex:default', stateDir = '/fake' } = options;
+  const {
+    agent = 'main',
+    profileId = 'openai-codex:default',
+    stateDir = '/fake',
+    isChooser = false,
+  } = options;
   const address: SlotAddress = { id: `${stateDir}#${agent}#${profileId}`, layout: 'fake', agent, profileId };
   const entries = new Map<string, { readonly entry: Entry; readonly mark: string }>();
   let order: readonly string[] = [];
@@ -38,8 +56,15 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
     occupant: entries.get(profileId)?.entry ?? { kind: 'absent' },
     neighbours: [...entries]
       .filter(([id]) => id !== profileId)
-      .map(([id, { entry }]) => ({ profileId: id, ...entry })),
-    selectable: order.length === 1 && order[0] === profileId && lastGood === profileId,
+      .map(
+        ([id, { entry }]): Neighbour =>
+          entry.kind === 'login'
+            ? { profileId: id, ...entry }
+            : { profileId: id, kind: 'foreign', what: problemOf(entry) ?? '' },
+      ),
+    selectable: isChooser
+      ? order.length === 0 && lastGood === null
+      : order.length === 1 && order[0] === profileId && lastGood === profileId,
   });
 
   return {
@@ -53,6 +78,10 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
         entries.delete(profileId);
         order = order.filter((id) => id !== profileId);
         if (lastGood === profileId) lastGood = null;
+      } else if (isChooser) {
+        if (change.put !== 'keep') throw new Error('a store that only chooses was given a login');
+        order = [];
+        lastGood = null;
       } else {
         if (change.put !== 'keep') put(profileId, { ...loginOf(change.put) });
         order = [profileId];
@@ -62,6 +91,7 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
     },
     hostPuts(id, entry) {
       if (entry === null) entries.delete(id);
+      else if (entry === 'refreshing' || entry === 'lost') put(id, { kind: entry });
       else put(id, 'what' in entry ? { kind: 'foreign', what: entry.what } : loginOf(entry));
     },
     hostOrders(ids, good) {
@@ -80,7 +110,7 @@ function loginOf({ identity, grant, hostFields, selection }: Holding): Entry {
 
 /** Changes whenever the entry does; statistics are not part of it. */
 function markOf(entry: Entry): string {
-  if (entry.kind === 'foreign') return randomUUID();
+  if (entry.kind !== 'login') return randomUUID();
   const { accessToken, refreshToken, expiresAt } = entry.grant;
   const text = JSON.stringify([accessToken.reveal(), refreshToken.reveal(), expiresAt, entry.hostFields]);
   return createHash('sha256').update(text).digest('hex');

@@ -33,9 +33,11 @@ type Frame = { type: string; id: string; method: string; params: Record<string, 
 type Say = (id: string, body: { payload: unknown } | { error: unknown }) => void;
 
 interface StandInOptions {
-  readonly release?: '2026.3.28' | '2026.5.7';
+  readonly release?: '2026.3.28' | '2026.5.7' | '2026.6.1' | '2026.8.1' | '2026.9.6';
   readonly auth?: { token?: string; password?: string };
   readonly stateDir?: string;
+  /** Agents besides main with a login of their own, which a gateway from 8.1 on reports if asked for them. */
+  readonly agents?: Readonly<Record<string, number>>;
   /** What the gateway loaded at its start, and what lies on disk now. */
   readonly snapshot?: number;
   readonly disk?: number;
@@ -47,13 +49,17 @@ interface StandInOptions {
 }
 
 /**
- * A gateway with the frames that 2026.5.7 and 2026.3.28 sent when they were run: challenge, hello-ok (3.28 has neither
- * `auth` nor `stateDir` in it), refusals word for word, a `health` event between a request and its answer.
+ * A gateway with the frames that 3.28, 5.7, 6.1, 8.1 and 9.6 sent when they were run: challenge, hello-ok (3.28 has neither
+ * `auth` nor `stateDir` in it), refusals word for word, a `health` event between a request and its answer. What makes them
+ * read again: `secrets.reload`, from 6.1 `models.authStatus {refresh}`, in 9.6 `models.authRefresh`.
  */
 async function standIn(t: Test, options: StandInOptions = {}) {
   const { release = '2026.5.7', auth = { token: TOKEN }, challenge = true, protocols = [3] } = options;
-  const modern = release === '2026.5.7';
+  const modern = release !== '2026.3.28';
   let snapshot = options.snapshot ?? ALICE;
+  const load = () => {
+    snapshot = options.disk ?? BOB;
+  };
   const seen: Frame[] = [];
   const server = createServer((_request, response) => response.writeHead(404).end('Not Found'));
   const sockets = new WebSocketServer({ server });
@@ -87,10 +93,24 @@ async function standIn(t: Test, options: StandInOptions = {}) {
       if (!admin)
         return say(id, { error: { code: 'INVALID_REQUEST', message: 'missing scope: operator.admin' } });
       if (method === 'secrets.reload') {
-        snapshot = options.disk ?? BOB;
+        load();
         return say(id, { payload: { ok: true, warningCount: 0 } });
       }
-      if (method === 'models.authStatus') return say(id, { payload: authStatus(snapshot) });
+      const agent = release >= '2026.8' ? params.agentId : undefined;
+      const own = typeof agent === 'string' ? options.agents?.[agent] : undefined;
+      if (agent !== undefined && agent !== 'main' && own === undefined) {
+        const details = { code: 'UNKNOWN_AGENT_ID', agentId: agent };
+        const error = { code: 'INVALID_REQUEST', message: `unknown agent id "${agent}"`, details };
+        return say(id, { error });
+      }
+      if (method === 'models.authRefresh' && release === '2026.9.6') {
+        load();
+        return say(id, { payload: { refreshed: true } });
+      }
+      if (method === 'models.authStatus') {
+        if (params.refresh === true && release >= '2026.6') load();
+        return say(id, { payload: authStatus(own ?? snapshot, release) });
+      }
       if (method === 'sessions.list') return say(id, { payload: sessionsList(options.runs ?? []) });
       say(id, { error: { code: 'INVALID_REQUEST', message: `unknown method: ${method}` } });
     });
@@ -130,7 +150,7 @@ function refuse(
 }
 
 function hello(release: string, admin: boolean, stateDir: string) {
-  const modern = release === '2026.5.7';
+  const modern = release !== '2026.3.28';
   const methods = [
     'health',
     'status',
@@ -145,7 +165,11 @@ function hello(release: string, admin: boolean, stateDir: string) {
     protocol: 3,
     server: { version: release, connId: 'b3a25cb5-291f-465a-a86c-b826f869b51b' },
     features: {
-      methods: modern ? [...methods, 'models.authStatus'] : methods,
+      methods: [
+        ...methods,
+        ...(modern ? ['models.authStatus'] : []),
+        ...(release === '2026.9.6' ? ['models.authRefresh'] : []),
+      ],
       events: ['connect.challenge', 'agent', 'chat', 'presence', 'tick', 'shutdown', 'health'],
     },
     snapshot: {
@@ -168,24 +192,25 @@ function hello(release: string, admin: boolean, stateDir: string) {
   };
 }
 
-function authStatus(at: number) {
+function authStatus(at: number, release = '2026.5.7') {
+  const provider = release >= '2026.6' ? 'openai' : 'openai-codex';
   const expiry = { at, remainingMs: at - 1795280799101, label: '26703d' };
   return {
     ts: 1795280799101,
     providers: [
       {
-        provider: 'openai-codex',
+        provider,
         displayName: 'Codex',
         status: 'ok',
         expiry,
         profiles: [
           {
-            profileId: 'openai-codex:work',
+            profileId: `${provider}:work`,
             type: 'oauth',
             status: 'ok',
             expiry: { ...expiry, at: ALICE + 1 },
           },
-          { profileId: SLOT, type: 'oauth', status: 'ok', expiry },
+          { profileId: `${provider}:default`, type: 'oauth', status: 'ok', expiry },
         ],
         usage: { windows: [] },
       },
@@ -248,6 +273,7 @@ function setUp(t: Test, port: number, overrides: Overrides = {}): ReloadDeps {
     env: { HOME: folder },
     release: '2026.5.7',
     command: null,
+    agent: 'main',
     inMainStore: true,
     provider: 'openai-codex',
     profileId: SLOT,
@@ -256,6 +282,12 @@ function setUp(t: Test, port: number, overrides: Overrides = {}): ReloadDeps {
     temporary: join(folder, 'tmp'),
     ...rest,
   };
+}
+
+/** The slot as it is called from 6.1 on, or before. */
+function slotOf(release: string) {
+  const provider = release >= '2026.6' ? 'openai' : 'openai-codex';
+  return { provider, profileId: `${provider}:default` };
 }
 
 /** OpenClaw's template for a variable in a config value. */
@@ -431,6 +463,148 @@ t.test('a reload that cannot be proved is now, unproved, and says why', async (t
   }
 });
 
+t.test('each release is told in the way it understands, once, and asked for the login', async (t) => {
+  const { stateDir } = setUp(t, 0);
+  const ways: Record<string, readonly (readonly [string, object])[]> = {
+    '2026.5.7': [
+      ['secrets.reload', {}],
+      ['models.authStatus', { refresh: true }],
+    ],
+    '2026.6.1': [['models.authStatus', { refresh: true }]],
+    '2026.8.1': [['models.authStatus', { refresh: true, agentId: 'main' }]],
+    '2026.9.6': [
+      ['models.authRefresh', { operation: 'update', agentId: 'main' }],
+      ['models.authStatus', { agentId: 'main' }],
+    ],
+  };
+  for (const [release, calls] of Object.entries(ways)) {
+    const standing = release as '2026.5.7' | '2026.6.1';
+    const { port, seen } = await standIn(t, { release: standing, stateDir, protocols: [3, 4] });
+    // The package on disk may be another: what runs decides.
+    const outcome = await reloadGateway(setUp(t, port, { ...slotOf(release), release: '2026.4.23' }));
+    t.strictSame(outcome, { effective: 'now', proved: true, advice: null, notes: [] }, release);
+    t.strictSame(
+      seen.slice(1).map(({ method, params }) => [method, params]),
+      calls,
+      release,
+    );
+  }
+});
+
+t.test('a way that is refused or changes nothing is followed by the next', async (t) => {
+  const { stateDir } = setUp(t, 0);
+  const run = async (deal: (frame: Frame, say: Say) => boolean, more: Overrides = {}) => {
+    const { port, methods } = await standIn(t, { release: '2026.9.6', stateDir, intercept: deal });
+    const outcome = await reloadGateway(setUp(t, port, { ...slotOf('2026.9.6'), ...more }));
+    return { outcome, asked: methods().slice(1) };
+  };
+  const refuse =
+    (...methods: string[]) =>
+    (frame: Frame, say: Say) => {
+      const message = `rate limit exceeded for ${frame.method}; retry after 59s`;
+      if (methods.includes(frame.method)) say(frame.id, { error: { code: 'UNAVAILABLE', message } });
+      return methods.includes(frame.method);
+    };
+  const busy = await run(refuse('models.authRefresh'));
+  t.match(busy.outcome, { effective: 'now', proved: true });
+  t.strictSame(busy.asked, ['models.authRefresh', 'models.authStatus']);
+
+  const twice = await run(refuse('models.authRefresh', 'models.authStatus'));
+  t.match(twice.outcome, { effective: 'now', proved: false });
+  t.strictSame(codes(twice.outcome), ['GATEWAY_UNPROVED']);
+
+  const all = await run(refuse('models.authRefresh', 'models.authStatus', 'secrets.reload'));
+  t.match(all.outcome, { effective: 'after-next-turn', proved: false });
+  t.strictSame(codes(all.outcome), ['GATEWAY_RELOAD_FAILED']);
+
+  const unmoved = await run((frame, say) => {
+    if (frame.method === 'models.authRefresh') say(frame.id, { payload: { refreshed: true } });
+    return frame.method === 'models.authRefresh';
+  });
+  t.match(unmoved.outcome, { effective: 'now', proved: true }, 'the status call reads again by itself');
+  t.strictSame(unmoved.asked, ['models.authRefresh', 'models.authStatus', 'models.authStatus']);
+
+  const silent = await run((frame, say) => {
+    const unavailable = { code: 'PREPARED_MODEL_AUTH_UNAVAILABLE' };
+    if (frame.method !== 'models.authStatus') return false;
+    say(frame.id, { payload: { ts: 1, providers: [], unavailable } });
+    return true;
+  });
+  t.match(silent.outcome, { effective: 'now', proved: false });
+
+  const cleared = await run(() => false, { expiresAt: null });
+  t.match(cleared.outcome, { effective: 'now', proved: false });
+  t.strictSame(cleared.asked, ['models.authRefresh']);
+});
+
+t.test('the slot of another agent is proved where a gateway can be asked for it', async (t) => {
+  const { stateDir } = setUp(t, 0);
+  const own = { agent: 'work', inMainStore: false };
+  const newer = await standIn(t, { release: '2026.8.1', stateDir, agents: { work: BOB }, disk: ALICE });
+  t.match(await reloadGateway(setUp(t, newer.port, { ...slotOf('2026.8.1'), ...own })), { proved: true });
+  t.strictSame(newer.seen[1]?.params, { refresh: true, agentId: 'work' });
+
+  const older = await standIn(t, { release: '2026.6.1', stateDir });
+  const unproved = await reloadGateway(setUp(t, older.port, { ...slotOf('2026.6.1'), ...own }));
+  t.match(unproved, { effective: 'now', proved: false });
+  t.strictSame(codes(unproved), ['GATEWAY_UNPROVED']);
+
+  const unlisted = await standIn(t, { release: '2026.9.6', stateDir });
+  const shared = { ...slotOf('2026.9.6'), agent: 'unlisted' };
+  t.match(await reloadGateway(setUp(t, unlisted.port, shared)), { proved: true }, 'the default agent then');
+  const unprovable = await reloadGateway(setUp(t, unlisted.port, { ...shared, inMainStore: false }));
+  t.match(unprovable, { effective: 'now', proved: false });
+});
+
+t.test('a login near its expiry that the gateway renewed at once is unproved, not another one', async (t) => {
+  const { stateDir } = setUp(t, 0);
+  const { port } = await standIn(t, { release: '2026.9.6', stateDir, disk: BOB + 864_000_000 });
+  const renewing = { ...slotOf('2026.9.6'), now: () => BOB - 60_000 };
+  const outcome = await reloadGateway(setUp(t, port, renewing));
+  t.match(outcome, { effective: 'now', proved: false });
+  t.strictSame(codes(outcome), ['GATEWAY_UNPROVED', 'GATEWAY_MAY_ROTATE']);
+  const later = await reloadGateway(setUp(t, port, slotOf('2026.9.6')));
+  t.strictSame(codes(later), ['GATEWAY_OTHER_LOGIN']);
+});
+
+t.test('a gateway at a port of its own is found by the lock in its state directory', async (t) => {
+  const deps = setUp(t, await closedPort(), slotOf('2026.9.6'));
+  const { port, methods } = await standIn(t, { release: '2026.9.6', stateDir: deps.stateDir });
+  const uid = process.getuid?.();
+  const folder = join(deps.stateDir, 'tmp', uid === undefined ? 'openclaw' : `openclaw-${uid}`);
+  mkdirSync(folder, { recursive: true });
+  const lock = (name: string, more: object) => {
+    const payload = {
+      pid: process.pid,
+      ownerId: '83ea8515-0046-4c39-9eb8-439a83e258df',
+      createdAt: '2026-11-21T20:03:40.425Z',
+      configPath: deps.configPath,
+      stateDir: deps.stateDir,
+      port,
+      ...more,
+    };
+    // 9.6 leaves blanks behind the document.
+    writeFileSync(join(folder, name), `${JSON.stringify(payload, null, 2)}\n\t \t\n`);
+  };
+  lock('gateway.state.lock', { role: 'sqlite-maintenance' });
+  t.match(await reloadGateway(deps), { effective: 'no-gateway' }, 'a doctor is no gateway');
+  lock('gateway.state.lock', { configPath: '/another/openclaw.json' });
+  t.match(await reloadGateway(deps), { effective: 'now', proved: true });
+  t.strictSame(await activeRuns(deps), new Set());
+  lock('gateway.state.lock', { port: await closedPort() });
+  t.strictSame(codes(await reloadGateway(deps)), ['GATEWAY_OTHER_PORT']);
+  lock('gateway.state.lock', { stateDir: '/another' });
+  t.match(await reloadGateway(deps), { effective: 'no-gateway' });
+
+  const hash = createHash('sha256').update(deps.configPath).digest('hex').slice(0, 8);
+  lock(`gateway.${hash}.lock`, {});
+  t.match(await reloadGateway(deps), { effective: 'now', proved: true });
+  const before = methods().length;
+  const env = { ...deps.env, OPENCLAW_GATEWAY_URL: `ws://127.0.0.1:${await closedPort()}` };
+  await reloadGateway({ ...deps, env });
+  t.equal(methods().length, before, 'an address the person named is not left for another');
+});
+
 t.test('a login near its expiry is said to be one the gateway may renew', async (t) => {
   const deps = setUp(t, 0, { now: () => BOB - 60_000 });
   const { port } = await standIn(t, { stateDir: deps.stateDir });
@@ -498,16 +672,15 @@ t.test('a secret only OpenClaw can read, and none at all, are two notes, and not
   t.strictSame(await ask({ token: { source: 'file', provider: 'vault', id: '/gw' } }), [
     'GATEWAY_SECRET_UNREADABLE',
   ]);
-  t.strictSame(await ask({ mode: 'none', token: TOKEN }), ['GATEWAY_NO_SECRET']);
   t.strictSame(await ask({}), ['GATEWAY_NO_SECRET']);
   t.strictSame(await ask('token'), ['GATEWAY_CONFIG_UNREADABLE']);
   t.strictSame(seen, []);
   const open = await standIn(t, { auth: {} });
-  t.strictSame(
-    codes(await reloadGateway(setUp(t, open.port))),
-    ['GATEWAY_NO_SECRET'],
-    'a gateway without auth',
-  );
+  for (const auth of [{ mode: 'none', token: TOKEN }, { token: TOKEN }]) {
+    const outcome = await reloadGateway(setUp(t, open.port, { gateway: { auth } }));
+    t.strictSame(codes(outcome), ['GATEWAY_NO_SECRET'], 'a gateway without auth');
+  }
+  t.strictSame(open.seen[0]?.params.auth, {}, 'where none is asked for, none is sent');
 });
 
 t.test('a server that is not OpenClaw gets no token', async (t) => {

@@ -398,7 +398,7 @@ t.test('tells every kind of credential it must not overwrite', async (t) => {
     [{ type: 'oauth', access: CANARY, refresh: '' }, /without a refresh token/],
     [
       { type: 'oauth', oauthRef: { source: 'openclaw-credentials', id: 'a' } },
-      /sealed side file \(oauthRef\) of OpenClaw 2026\.5\.12/,
+      /a sealed login that cannot be opened \(.*oauthRef is of a format not known/,
     ],
     [{ type: 'passkey' }, /unknown kind/],
     [{ type: 'oauth', access: CANARY, refresh: CANARY }, /owner cannot be told \(.*not a JWT/],
@@ -639,9 +639,9 @@ t.test('a pipe at a lock’s place is not waited on for ever', async (t) => {
 t.test('locks that cannot be made say why: the file system, not a folder that is missing', async (t) => {
   const folder = t.testdir({});
   const script = `
-    const { withHostLocks, refreshLock } = await import(${JSON.stringify(import.meta.resolve('../../src/openclaw/locks.js'))});
-    const lock = refreshLock(${JSON.stringify(folder)}, 'openai-codex', 'openai-codex:default');
-    await withHostLocks([lock], { waitMs: 100 }, async () => {}).catch((error) => process.stdout.write(error.message));`;
+    const { withHostLocks, refreshLocks } = await import(${JSON.stringify(import.meta.resolve('../../src/openclaw/locks.js'))});
+    const locks = refreshLocks(${JSON.stringify(folder)}, 'openai-codex', 'openai-codex:default', '2026.5.7');
+    await withHostLocks(locks, { waitMs: 100 }, async () => {}).catch((error) => process.stdout.write(error.message));`;
   const loader = process.execArgv.filter((argument) => argument.includes('typescript'));
   const node = [process.execPath, ...loader, '--input-type=module', '-e', script];
   const readOnly = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"';

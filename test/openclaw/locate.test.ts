@@ -499,11 +499,18 @@ t.test('refuses to hand a grant to a release that would lose it, with the remedy
   }
   for (const version of ['2026.3.13', '2026.4.1', '2026.5.7'])
     await t.resolves(admit(version, near), version);
-  await t.rejects(admit('2026.5.12', 5 * DAY), {
-    ...refused,
-    message: /sealed side file/,
-    hint: /2026\.5\.28/,
-  });
+  await t.resolves(admit('2026.5.12', near), 'what it seals is opened again');
+  const apple = async (more: NodeJS.ProcessEnv) => {
+    const env = {
+      PATH: path.join(state.dir, '2026.5.12', 'bin'),
+      HOME: '/nowhere',
+      CODEX_HOME: codex,
+      ...more,
+    };
+    await (await locate(env, { stateDir: state.dir }, { platform: 'darwin' })).admit(now + 5 * DAY, now);
+  };
+  await t.rejects(apple({}), { ...refused, message: /its own keychain item/, hint: /2026\.5\.28/ });
+  await t.resolves(apple({ OPENCLAW_AUTH_PROFILE_SECRET_KEY: 'a key of both' }));
 
   writeFileSync(path.join(codex, 'auth.json'), codexAuthJson(loginOf('bob')));
   for (const version of ['2026.3.24', '2026.4.15', '']) {

@@ -727,3 +727,148 @@ t.test('whatever happens in whatever order, no login is lost and none is in two 
   );
   t.pass('200 sequences');
 });
+
+t.test(
+  'waits while the host refreshes, and brings home what it got before anything is overwritten',
+  async (t) => {
+    const { run, store, slot, repo, token } = bench();
+    const [alice, bob] = [login('alice'), login('bob')];
+    await store(alice, bob);
+    await run(keyOf(alice));
+    const rotated = login('alice', 'rotated', NOW);
+    slot.hostPuts(SLOT, 'refreshing');
+    let said = 0;
+    const onRefreshing = () => {
+      said += 1;
+      t.equal(slot.replacements, 1, 'nothing is written meanwhile');
+      slot.hostPuts(SLOT, rotated);
+    };
+    const answer = await run(keyOf(bob), {}, { onRefreshing });
+    t.equal(said, 1);
+    t.match(answer.checkedIn, [{ result: 'taken-home' }]);
+    t.equal(refreshOf(repo.sealed(keyOf(alice))), refreshOf(rotated));
+    t.equal(await token(), refreshOf(bob));
+  },
+);
+
+t.test('a wait for a refresh ends with Ctrl-C, with nothing written', async (t) => {
+  const { run, store, slot } = bench();
+  await store(login('bob'));
+  slot.hostPuts(SLOT, 'refreshing');
+  const stop = new AbortController();
+  const onRefreshing = () => stop.abort();
+  await t.rejects(run(keyOf(login('bob')), {}, { onRefreshing, signal: stop.signal }), {
+    name: 'AbortError',
+  });
+  t.equal(slot.replacements, 0);
+});
+
+t.test(
+  'a login that a failed refresh destroyed: the stored copy is kept, doubted, named and can be put back',
+  async (t) => {
+    const { run, store, slot, repo, token, journal } = bench();
+    const [alice, bob] = [login('alice'), login('bob')];
+    await store(alice, bob);
+    await run(keyOf(alice));
+    slot.hostPuts(SLOT, 'lost');
+    const answer = await run(keyOf(bob));
+    t.match(answer.from, { userId: alice.identity.userId }, 'whose it was is known from where we put it');
+    t.ok(answer.notes.some(({ code, text }) => code === 'LOGIN_LOST' && /only one left/.test(text)));
+    t.equal(refreshOf(repo.sealed(keyOf(alice))), refreshOf(alice));
+    const doubts = async () =>
+      Object.fromEntries((await repo.list()).map(({ identity, doubt }) => [identity.userId, doubt]));
+    t.same(await doubts(), { [alice.identity.userId]: 'refresh-failed', [bob.identity.userId]: null });
+    t.match(journal.records.at(-1), { step: 'done', from: { userId: alice.identity.userId } });
+    await run('-');
+    t.equal(await token(), refreshOf(alice), 'the way back puts it in');
+    slot.hostPuts(SLOT, login('alice', 'rotated', NOW));
+    await run(keyOf(bob));
+    t.same((await doubts())[alice.identity.userId], null, 'a refresh that worked takes the doubt away');
+  },
+);
+
+t.test('a lost login of nobody known here is replaced, and said', async (t) => {
+  const { run, store, slot, token } = bench();
+  const bob = login('bob');
+  await store(bob);
+  slot.hostPuts(SLOT, 'lost');
+  const answer = await run(keyOf(bob));
+  t.equal(answer.from, null);
+  t.ok(answer.notes.some(({ code, text }) => code === 'LOGIN_LOST' && /log it in again/.test(text)));
+  t.equal(await token(), refreshOf(bob));
+});
+
+t.test('a store that only chooses is silenced with the switch and is given no login', async (t) => {
+  const chooser = fakeSlot({ agent: 'research', isChooser: true });
+  const { run, store, token } = bench({ choosers: [chooser] });
+  const bob = login('bob');
+  await store(bob);
+  chooser.hostOrders(['openai-codex:other'], 'openai-codex:other');
+  await run(keyOf(bob));
+  t.equal(await token(), refreshOf(bob));
+  t.match(await chooser.read(), { occupant: { kind: 'absent' }, selectable: true });
+  const { replacements } = chooser;
+  t.equal((await run(keyOf(bob))).result, 'already-active');
+  t.equal(chooser.replacements, replacements, 'and left alone once it is silent');
+});
+
+t.test('an agent that its release ties to the others is not switched alone', async (t) => {
+  const { run, store, slot } = bench({ tied: true });
+  const bob = login('bob');
+  await store(bob);
+  await t.rejects(run(keyOf(bob), { agent: 'main' }), { code: 'AGENTS_TIED', hint: /without --agent/ });
+  t.equal(slot.replacements, 0);
+  t.equal((await run(keyOf(bob))).result, 'switched');
+});
+
+t.test(
+  'pins that an upgrade left on the old provider’s ids are rewritten, once, and no others',
+  async (t) => {
+    const slot = fakeSlot({ profileId: 'openai:default' });
+    const { run, store, host } = bench({
+      slots: [slot],
+      provider: 'openai',
+      sessions: [
+        { key: 'agent:main:main', updatedAt: 9 },
+        { key: 'agent:main:telegram:direct:7', updatedAt: 2, pinnedTo: 'openai-codex:default' },
+        { key: 'agent:main:telegram:slash:7', updatedAt: 1, pinnedTo: 'openai-codex:bob@example.test' },
+        { key: 'agent:main:cron:job', updatedAt: 3, pinnedTo: 'openai-codex:default' },
+        { key: 'agent:main:telegram:group:-1', updatedAt: 4, pinnedTo: 'anthropic:default' },
+        { key: 'agent:main:telegram:direct:8', updatedAt: 5, pinnedTo: 'personal:me:1' },
+      ],
+    });
+    const bob = login('bob');
+    await store(bob);
+    const answer = await run(keyOf(bob));
+    t.same(
+      [...host.pinned],
+      [
+        ['agent:main:main', 'openai:default'],
+        ['agent:main:telegram:direct:7', 'openai:default'],
+        ['agent:main:telegram:slash:7', 'openai:default'],
+        ['agent:main:cron:job', 'openai-codex:default'],
+        ['agent:main:telegram:group:-1', 'anthropic:default'],
+        ['agent:main:telegram:direct:8', 'personal:me:1'],
+      ],
+    );
+    t.same(
+      answer.pins.map(({ key, was, result }) => [key, was, result]),
+      [
+        ['agent:main:main', null, 'set'],
+        ['agent:main:telegram:direct:7', 'openai-codex:default', 'set'],
+        ['agent:main:telegram:slash:7', 'openai-codex:bob@example.test', 'set'],
+      ],
+    );
+  },
+);
+
+t.test('--no-session pins nothing, what an upgrade left over included', async (t) => {
+  const { run, store, host } = bench({
+    slots: [fakeSlot({ profileId: 'openai:default' })],
+    provider: 'openai',
+    sessions: [{ key: 'agent:main:main', updatedAt: 9, pinnedTo: 'openai-codex:default' }],
+  });
+  await store(login('bob'));
+  await run(keyOf(login('bob')), { session: { kind: 'none' } });
+  t.same([...host.pinned], [['agent:main:main', 'openai-codex:default']]);
+});

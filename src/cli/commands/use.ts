@@ -18,6 +18,7 @@ export interface UseOptions extends HostOptions {
   readonly session?: string | boolean;
   readonly allSessions?: boolean;
   readonly dryRun?: boolean;
+  readonly fixLabels?: boolean;
 }
 
 /** `codex-router use [selector]` */
@@ -48,7 +49,7 @@ export async function runUse(cli: Cli, selector: string | undefined, options: Us
       now: cli.now,
       env: cli.env,
     },
-    { selector: wanted, agent: options.agent ?? null, session, dryRun: options.dryRun ?? false },
+    { selector: wanted, agent: options.agent ?? null, session, dryRun: options.dryRun ?? false, fixLabels: options.fixLabels ?? false },
   );
   const document = useDocument(answer, await parts.repo.list());
   cli.print(document, () => (answer.result === 'planned' ? planText(document) : lineOf(cli, document)));
