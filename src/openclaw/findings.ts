@@ -12,6 +12,7 @@ import { listStores } from './listed-stores.js';
 import { type LocateDeps, locateHost } from './locate.js';
 import { refreshLocks, sessionsLock, storeLock } from './locks.js';
 import { type ReleaseTraits, traitsOf } from './release.js';
+import type { Patience } from './store-file.js';
 
 /**
  * Looks at an OpenClaw and says what is there and why it is routed the way it is. A mixed state, a broken store of one agent or a
@@ -41,7 +42,7 @@ export async function hostFindings(deps: LocateDeps): Promise<HostFindings> {
     profileId,
     via: way.via,
     reasons: [...(examined?.reasons ?? []), ...way.reasons],
-    stores: await listStores(ground, examined, traits.stateFile, deps.env),
+    stores: await listStores(ground, examined, traits.stateFile, deps.env, deps.torn ?? PATIENCE),
     agents,
     locks,
     gateway: await gatewayOf(ground, deps),
@@ -77,6 +78,9 @@ function wayOf(
       : [{ code: 'WAY_SDK', text: `the installed OpenClaw must write: ${why}` }];
   return { via: host === null ? null : why === null ? 'direct' : 'sdk', reasons };
 }
+
+/** A file that is being written is whole again much sooner; a broken one is looked at several times here. */
+const PATIENCE: Patience = { tornMs: 200 };
 
 /** Only for reading: no lock is ever waited for. */
 function adaptersOf(

@@ -24,7 +24,7 @@ export async function findStores(ground: Ground): Promise<FoundStores> {
   for (const agent of agents) {
     const folder = agent === 'main' ? ground.sharedDir : ground.agentDir(agent);
     const path = join(folder, 'openclaw-agent.sqlite');
-    databases.set(agent, (await isDatabase(path)) ? lookAt(path, 'agent') : null);
+    databases.set(agent, (await isDatabase(path)) ? lookAt(path, 'agent', ground.databases.read) : null);
     const profiles = join(folder, 'auth-profiles.json');
     if (json === null && (await statOf(profiles)) !== null) json = profiles;
     // Only where no package tells the release does it matter what lies there.
@@ -33,7 +33,7 @@ export async function findStores(ground: Ground): Promise<FoundStores> {
   }
   // 6.1 has one for other purposes: only its content tells.
   const shared = join(stateDir, 'state', 'openclaw.sqlite');
-  const state = (await isDatabase(shared)) ? lookAt(shared, 'shared') : null;
+  const state = (await isDatabase(shared)) ? lookAt(shared, 'shared', ground.databases.read) : null;
   return { state, databases, json, stateFile };
 }
 

@@ -1,42 +1,68 @@
 import { createHash } from 'node:crypto';
 
-/** A login found in text: its tokens by hash only, and what the access token says. */
+/** A login found in text: its refresh token by hash only, and what stands beside it in the same JSON object. */
 export interface FoundToken {
   readonly refreshHash: string;
-  /** The access token beside it; null where there is none. Never shown. */
+  /** Null where there is none, or not all of it. Never shown. */
   readonly access: string | null;
+  readonly accountId: string | null;
+  readonly email: string | null;
 }
 
-const NAMES = {
-  refresh: /(?:refresh|refresh_token|refreshToken)/,
-  access: /(?:access|access_token|accessToken)/,
+const TOKEN = '[A-Za-z0-9._~+/=-]{20,8192}';
+
+const MEMBERS = {
+  refresh: member('refresh|refresh_token|refreshToken', TOKEN),
+  access: member('access|access_token|accessToken', TOKEN),
+  accountId: member('accountId|account_id', '[A-Za-z0-9._:-]{1,200}'),
+  email: member('email', '[^"\\\\\\s]{3,254}'),
 };
 
-/** A JSON member, also inside of a JSON string that quotes it; the closing quote must be there, or the token is cut. */
-function member(name: RegExp): RegExp {
-  return new RegExp(`\\\\*"${name.source}\\\\*"\\s*:\\s*\\\\*"([A-Za-z0-9._~+/=-]{20,8192})\\\\*"`, 'g');
+/** A JSON member, also inside of a JSON string that quotes it; the closing quote must be there, or the value is cut. */
+function member(names: string, value: string): RegExp {
+  return new RegExp(`\\\\*"(?:${names})\\\\*"\\s*:\\s*\\\\*"(${value})\\\\*"`, 'g');
 }
 
-/** How many characters the two tokens of one login may have between them. */
-const NEAR = 4000;
+/** How many characters two members of one login may have between them. */
+const NEAR = 12_000;
 
-/** Every refresh token in the text, by hash; each with the access token nearest to it. */
+/** Every refresh token in the text, by hash. */
 export function tokensIn(text: string): readonly FoundToken[] {
   if (!text.includes('refresh')) return [];
-  const refresh = [...text.matchAll(member(NAMES.refresh))];
+  const refresh = placesOf(text, MEMBERS.refresh);
   if (refresh.length === 0) return [];
-  const access = [...text.matchAll(member(NAMES.access))];
-  return refresh.flatMap(({ index, 0: text, 1: token }) => {
-    if (token === undefined) return [];
-    const near = access
-      .map((found) => ({
-        token: found[1] ?? null,
-        away: found.index < index ? index - found.index - found[0].length : found.index - index - text.length,
-      }))
-      .filter(({ away }) => away < NEAR)
-      .sort((one, other) => one.away - other.away)[0];
-    return [{ refreshHash: hashOf(token), access: near?.token ?? null }];
+  const access = placesOf(text, MEMBERS.access);
+  const accountIds = placesOf(text, MEMBERS.accountId);
+  const emails = placesOf(text, MEMBERS.email);
+  return refresh.map((place) => ({
+    refreshHash: hashOf(place.value),
+    access: besideOf(text, place, access),
+    accountId: besideOf(text, place, accountIds),
+    email: besideOf(text, place, emails),
+  }));
+}
+
+interface Place {
+  readonly value: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+function placesOf(text: string, pattern: RegExp): readonly Place[] {
+  return [...text.matchAll(pattern)].map(({ index, 0: whole, 1: value = '' }) => ({
+    value,
+    start: index,
+    end: index + whole.length,
+  }));
+}
+
+/** The one in the same object: with no brace between. A wrong name would be worse than none. */
+function besideOf(text: string, { start, end }: Place, places: readonly Place[]): string | null {
+  const beside = places.find((found) => {
+    const between = found.end <= start ? text.slice(found.end, start) : text.slice(end, found.start);
+    return between.length < NEAR && !/[{}]/.test(between);
   });
+  return beside?.value ?? null;
 }
 
 export function hashOf(token: string): string {

@@ -9,6 +9,7 @@ import { agentsOnDisk } from './layout.js';
 import { foreignOwner } from './owner.js';
 import { findPlaces, type HostOptions, type Places } from './places.js';
 import { findInstalled, type Release } from './release.js';
+import { type Databases, openDatabases } from './sqlite.js';
 
 /** Where an OpenClaw lies and who its agents are, before anything is known of how it stores their logins. */
 export interface Ground {
@@ -27,6 +28,8 @@ export interface Ground {
   /** The folder of main's store, which OPENCLAW_AGENT_DIR moves. */
   readonly sharedDir: string;
   readonly uid: number | null;
+  /** This command's connections to the host's databases. */
+  readonly databases: Databases;
 }
 
 export interface GroundDeps {
@@ -68,6 +71,7 @@ export async function findGround(deps: GroundDeps): Promise<Ground> {
     agentDir: (agent) => dirs.get(agent) ?? dirOf(agent),
     sharedDir: realFolder(places.mainAgentDir ?? join(stateDir, 'agents', 'main', 'agent')),
     uid,
+    databases: openDatabases(),
   };
 }
 

@@ -9,7 +9,7 @@ import type { Ground } from './ground.js';
 import { isObject } from './profiles.js';
 import { withReading } from './sqlite.js';
 import { hasTable, lookAt, type StoreRows, schemaOf } from './sqlite-store.js';
-import { readJsonFile, statOf } from './store-file.js';
+import { type Patience, readJsonFile, statOf } from './store-file.js';
 
 /**
  * Every store that lies in the places this ground names, read each by itself: what cannot be read is listed with its reason
@@ -21,6 +21,7 @@ export async function listStores(
   found: Examined | null,
   stateApart: boolean,
   env: Env,
+  torn: Patience,
 ): Promise<readonly FoundStore[]> {
   const listed: FoundStore[] = [];
   const statePath = join(ground.stateDir, 'state', 'openclaw.sqlite');
@@ -29,10 +30,10 @@ export async function listStores(
   for (const agent of ground.agents) {
     const own = agent === 'main' ? [ground.sharedDir, ground.agentDir(agent)] : [ground.agentDir(agent)];
     for (const folder of own) {
-      if (!folders.has(folder)) listed.push(...(await storesIn(folder, agent, found, stateApart)));
+      if (!folders.has(folder)) listed.push(...(await storesIn(folder, agent, found, stateApart, torn)));
       folders.add(folder);
     }
-    listed.push(...(await sessionsOf(ground, agent, found, env)));
+    listed.push(...(await sessionsOf(ground, agent, found, env, torn)));
   }
   return listed;
 }
@@ -42,6 +43,7 @@ async function storesIn(
   agent: string,
   found: Examined | null,
   stateApart: boolean,
+  torn: Patience,
 ): Promise<readonly FoundStore[]> {
   const listed: FoundStore[] = [];
   const database = join(folder, 'openclaw-agent.sqlite');
@@ -59,7 +61,7 @@ async function storesIn(
     if (!(await isThere(path))) continue;
     listed.push(
       await attempt({ path, format: 'json', holds, agent }, async () => {
-        const value = (await readJsonFile(path, 'SLOT_UNREADABLE'))?.value ?? {};
+        const value = (await readJsonFile(path, 'SLOT_UNREADABLE', torn))?.value ?? {};
         const profiles = holds === 'logins' ? profilesOf(value, name === 'auth.json') : [];
         const holdsAny = holds === 'logins' ? profiles.length > 0 : Object.keys(value).length > 0;
         return { schema: null, profiles, state: stateOf(holdsAny, read) };
@@ -122,6 +124,7 @@ async function sessionsOf(
   agent: string,
   found: Examined | null,
   env: Env,
+  torn: Patience,
 ): Promise<readonly FoundStore[]> {
   const { stateDir, config, places } = ground;
   let path = join(stateDir, 'agents', agent, 'sessions', 'sessions.json');
@@ -135,7 +138,7 @@ async function sessionsOf(
   const read = found === null ? null : found.layout !== 'sqlite-shared';
   return [
     await attempt({ path, format: 'json', holds: 'sessions', agent }, async () => {
-      const value = (await readJsonFile(path, 'HOST_UNREADABLE'))?.value ?? {};
+      const value = (await readJsonFile(path, 'HOST_UNREADABLE', torn))?.value ?? {};
       return { schema: null, profiles: [], state: stateOf(Object.keys(value).length > 0, read) };
     }),
   ];

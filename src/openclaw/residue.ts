@@ -127,11 +127,13 @@ function kindOf(path: string, stores: readonly FoundStore[]): 'leftover' | 'arch
   return own || stores.length > 0 ? 'leftover' : 'archive';
 }
 
+const SEALED: ResidueLogin = { accountId: null, userId: null, email: null, live: 'other', expiresAt: null };
+
 /** A side file of 5.12 that no entry speaks of any more. */
 function sealedOf(path: string, text: string, stat: Stats, { sealed }: Held): ResidueFile | null {
   if (!/[/\\]auth-profiles[/\\][0-9a-f]{32}\.json$/.test(path) || !text.includes('"ciphertext"')) return null;
   if (sealed.has(basename(path, '.json'))) return null;
-  return fileOf(path, 'sealed', stat, [{ identity: null, live: 'other', expiresAt: null }]);
+  return fileOf(path, 'sealed', stat, [SEALED]);
 }
 
 async function readLog(path: string): Promise<Buffer | null> {
@@ -144,20 +146,33 @@ async function readLog(path: string): Promise<Buffer | null> {
   }
 }
 
-/** Each login once, with what its newest copy in that file says. */
+/** Each login once, with what the copy that tells most says. */
 function loginsOf(tokens: readonly FoundToken[], held: Held): readonly ResidueLogin[] {
   const logins = new Map<string, ResidueLogin>();
-  for (const { refreshHash, access } of tokens) {
-    const known = logins.get(refreshHash);
-    if (known?.identity) continue;
-    const secret = access === null ? null : new Secret(access);
-    logins.set(refreshHash, {
-      identity: secret && ownerOf(secret),
-      live: held.tokens.get(refreshHash) ?? 'other',
-      expiresAt: secret && expiryOf(secret),
-    });
+  for (const token of tokens) {
+    const known = logins.get(token.refreshHash);
+    if (known === undefined || known.userId === null) {
+      const login = loginOf(token, held);
+      if (known === undefined || login.userId !== null) logins.set(token.refreshHash, login);
+    }
   }
   return [...logins.values()];
+}
+
+function loginOf(found: FoundToken, { tokens }: Held): ResidueLogin {
+  const stored = tokens.get(found.refreshHash);
+  const live = stored?.live ?? 'other';
+  // In a page that is in use again in part, the token is cut; the very same login in a store tells as well.
+  const access = [found.access, stored?.access].find((token) => token && ownerOf(new Secret(token)) !== null);
+  const secret = access ? new Secret(access) : null;
+  const owner = secret && ownerOf(secret);
+  return {
+    accountId: owner?.accountId ?? found.accountId,
+    userId: owner?.userId ?? null,
+    email: owner?.email ?? found.email,
+    live,
+    expiresAt: secret && expiryOf(secret),
+  };
 }
 
 function ownerOf(access: Secret): Identity | null {
@@ -180,7 +195,10 @@ function expiryOf(access: Secret): number | null {
 
 /** What the stores that are read hold now. */
 interface Held {
-  readonly tokens: Map<string, 'same-as-slot' | 'same-as-profile'>;
+  readonly tokens: Map<
+    string,
+    { readonly live: 'same-as-slot' | 'same-as-profile'; readonly access: string | null }
+  >;
   /** Ids of the side files that entries speak of. */
   readonly sealed: Set<string>;
 }
@@ -199,11 +217,13 @@ async function heldTokens({ stores, profileId }: HostFindings): Promise<Held> {
 }
 
 function note({ tokens, sealed }: Held, entry: JsonObject, inSlot: boolean): void {
-  const { refresh, oauthRef } = entry;
+  const { refresh, access, oauthRef } = entry;
   if (isObject(oauthRef) && typeof oauthRef.id === 'string') sealed.add(oauthRef.id);
   if (typeof refresh !== 'string' || refresh === '') return;
   const hash = hashOf(refresh);
-  if (inSlot || !tokens.has(hash)) tokens.set(hash, inSlot ? 'same-as-slot' : 'same-as-profile');
+  if (!inSlot && tokens.has(hash)) return;
+  const live = inSlot ? 'same-as-slot' : 'same-as-profile';
+  tokens.set(hash, { live, access: typeof access === 'string' ? access : null });
 }
 
 async function jsonAt(path: string): Promise<JsonObject | null> {

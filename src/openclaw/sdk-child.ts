@@ -140,7 +140,7 @@ async function update(
   let result: unknown = null;
   let thrown: unknown = null;
   try {
-    // Else a login that a Codex home holds too would be left out, after all plugins were loaded to ask for it (5.28 on).
+    // Else each plugin that provides logins is asked first, and one it calls its own is left out (5.28 on; read, not run).
     const saveOptions = { filterExternalAuthProfiles: false };
     result = await save({ ...(agentDir !== null && { agentDir }), saveOptions, updater });
   } catch (error) {

@@ -17,8 +17,6 @@ export interface SdkDeps {
   readonly configPath: string;
   /** The built src/openclaw/sdk-child.ts. */
   readonly childPath: string;
-  /** Once aborted, nothing more is asked. */
-  readonly signal?: AbortSignal;
   /** ms for one answer, the import included; default 30,000. */
   readonly deadline?: number;
 }
@@ -57,7 +55,6 @@ export function openSdk(deps: SdkDeps): Sdk {
   };
 
   async function exchange(request: SdkRequest): Promise<SdkAnswer | Silence> {
-    deps.signal?.throwIfAborted();
     if (child === null || child.ended) child = startHelper(deps, deadline);
     return await child.ask(request, deadline);
   }

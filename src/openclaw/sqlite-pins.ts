@@ -6,7 +6,7 @@ import type { LockPatience } from './locks.js';
 import { refuseForeignOwner } from './owner.js';
 import { isObject } from './profiles.js';
 import { isPinned, parseSessionEntry, pinnedEntry, pinOf } from './session-entry.js';
-import { type Sql, type SqlRow, withReading, withWriting } from './sqlite.js';
+import type { Databases, Sql, SqlRow } from './sqlite.js';
 import { hasTable, refuseMaintenance } from './sqlite-store.js';
 import { statOf } from './store-file.js';
 
@@ -14,6 +14,7 @@ export interface SqlitePinsPlace {
   readonly agent: string;
   /** The agent's own database; need not exist. */
   readonly path: string;
+  readonly databases: Databases;
   /** The shared database, which tells of maintenance. */
   readonly statePath: string | null;
   readonly uid: number | null;
@@ -25,7 +26,7 @@ export interface SqlitePinsPlace {
 export function sqlitePins(place: SqlitePinsPlace): Pins {
   const look = async <T>(nothing: T, from: (sql: Sql) => T): Promise<T> => {
     if ((await statOf(place.path)) === null) return nothing;
-    return withReading(place.path, 'HOST_UNREADABLE', (sql) =>
+    return place.databases.read(place.path, 'HOST_UNREADABLE', (sql) =>
       hasTable(sql, 'session_nodes') ? from(sql) : nothing,
     );
   };
@@ -103,9 +104,9 @@ async function setPins(
   const gone = (key: string): PinOutcome => ({ key, was: null, is: null, result: 'gone' });
   if (keys.length === 0 || (await statOf(place.path)) === null) return keys.map(gone);
   await refuseForeignOwner([place.path, `${place.path}-wal`, `${place.path}-shm`], place.uid);
-  refuseMaintenance(place.statePath, place.now());
-  return await withWriting(place.path, 'HOST_UNREADABLE', place.lock, (sql) => {
-    refuseMaintenance(place.statePath, place.now());
+  refuseMaintenance(place.statePath, place.now(), place.databases.read);
+  return await place.databases.write(place.path, 'HOST_UNREADABLE', place.lock, (sql) => {
+    refuseMaintenance(place.statePath, place.now(), place.databases.read);
     if (!hasTable(sql, 'session_nodes')) return keys.map(gone);
     return keys.map((key) => setPin(place, sql, key, profileId) ?? gone(key));
   });

@@ -3,7 +3,7 @@ import type { Slot, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js
 import { type HostLock, type LockPatience, withHostLocks } from './locks.js';
 import { refuseForeignOwner } from './owner.js';
 import { parseState, parseStore } from './profiles.js';
-import { type Sql, withReading, withWriting } from './sqlite.js';
+import type { Databases, Sql } from './sqlite.js';
 import { readRows, refuseMaintenance, type StoredRows, type StoreRows, writeRows } from './sqlite-store.js';
 import {
   changedDocuments,
@@ -19,6 +19,7 @@ export interface SqliteSlotPlace {
   readonly shape: StoreShape;
   /** The database that holds the store; need not exist for an agent's own. */
   readonly path: string;
+  readonly databases: Databases;
   readonly rows: StoreRows;
   /** The shared database, which tells of maintenance; null where there is none. */
   readonly statePath: string | null;
@@ -35,7 +36,7 @@ export function sqliteSlot(place: SqliteSlotPlace): Slot {
     address: place.address,
     read: async () => {
       if ((await statOf(place.path)) === null) return readingOf(place.shape, { profiles: null, state: null });
-      return withReading(place.path, 'SLOT_UNREADABLE', (sql) =>
+      return place.databases.read(place.path, 'SLOT_UNREADABLE', (sql) =>
         readingOf(place.shape, load(place, sql).documents),
       );
     },
@@ -59,14 +60,14 @@ function load({ path, rows: which, shape }: SqliteSlotPlace, sql: Sql): Loaded {
 }
 
 async function replace(place: SqliteSlotPlace, change: SlotChange): Promise<SlotReading> {
-  const { path, shape, statePath, now } = place;
+  const { path, shape, statePath, databases, now } = place;
   await refuseForeignOwner([path, `${path}-wal`, `${path}-shm`], place.uid);
   if ((await statOf(path)) === null) throw noDatabase(place);
-  refuseMaintenance(statePath, now());
+  refuseMaintenance(statePath, now(), databases.read);
   return await withHostLocks(place.locks, place.lock, () =>
-    withWriting(path, 'SLOT_UNREADABLE', place.lock, (sql) => {
+    databases.write(path, 'SLOT_UNREADABLE', place.lock, (sql) => {
       // Doctor may have begun while the locks were waited for.
-      refuseMaintenance(statePath, now());
+      refuseMaintenance(statePath, now(), databases.read);
       const before = load(place, sql);
       if (revisionOf(shape, before.documents) !== change.expect) throw slotChanged(place);
       const after = changedDocuments(shape, before.documents, change, now());

@@ -1,7 +1,7 @@
 import { RouterError } from '../errors.js';
 import type { Json, JsonObject } from '../json.js';
 import { isObject } from './profiles.js';
-import { type Sql, type SqlRow, withReading } from './sqlite.js';
+import { type Read, type Sql, type SqlRow, withReading } from './sqlite.js';
 import type { StoreDocuments } from './store-document.js';
 
 /** Which rows hold a store: those all agents share (8.1 and later), or those of one agent (6.5 and later). */
@@ -133,8 +133,8 @@ export interface DatabaseLook {
 }
 
 /** @throws SLOT_UNREADABLE, HOST_UNSUPPORTED, HOST_BUSY, HOST_NODE_TOO_OLD, IO */
-export function lookAt(path: string, rows: StoreRows): DatabaseLook {
-  return withReading(path, 'SLOT_UNREADABLE', (sql) => ({
+export function lookAt(path: string, rows: StoreRows, read: Read = withReading): DatabaseLook {
+  return read(path, 'SLOT_UNREADABLE', (sql) => ({
     path,
     schema: schemaOf(sql),
     shared: rows === 'shared' ? sharedLocation(sql, path) : null,
@@ -178,9 +178,9 @@ export function isUnderMaintenance(sql: Sql, now: number): boolean {
 }
 
 /** @throws HOST_BUSY while a lease is held in the shared database; nothing when there is no such database. */
-export function refuseMaintenance(statePath: string | null, now: number): void {
+export function refuseMaintenance(statePath: string | null, now: number, read: Read): void {
   if (statePath === null) return;
-  if (!withReading(statePath, 'HOST_UNREADABLE', (sql) => isUnderMaintenance(sql, now))) return;
+  if (!read(statePath, 'HOST_UNREADABLE', (sql) => isUnderMaintenance(sql, now))) return;
   throw new RouterError(
     'HOST_BUSY',
     'OpenClaw is under maintenance (openclaw doctor), and may rewrite its stores',

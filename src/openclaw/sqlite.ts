@@ -59,19 +59,67 @@ function parseModule(found: unknown): Sqlite | null {
  * Runs `look` on a database without changing a byte of it: no file is left beside it that was not there.
  * @throws `code` for what is no database or a damaged one, HOST_BUSY, HOST_NODE_TOO_OLD, IO.
  */
-export function withReading<T>(path: string, code: ErrorCode, look: (sql: Sql) => T): T {
-  // Without a log nobody is writing, and a plain read-only connection would leave a log and an index of its own behind.
-  const quiet = !existsSync(`${path}-wal`);
-  const location = quiet ? `${pathToFileURL(path).href}?immutable=1` : path;
-  return guarded(path, code, () => {
+export type Read = <T>(path: string, code: ErrorCode, look: (sql: Sql) => T) => T;
+
+/** The databases of one host, for one command: a connection that looks is kept, because opening one parses its whole schema. */
+export interface Databases {
+  readonly read: Read;
+  /** As `withWriting`. */
+  write<T>(path: string, code: ErrorCode, patience: LockPatience, work: (sql: Sql) => T): Promise<T>;
+  close(): void;
+}
+
+interface Kept {
+  readonly database: Database;
+  /** What the file was when a connection without its log was opened; null for one that reads the log. */
+  readonly stamp: string | null;
+}
+
+/** Opens nothing yet. Without `close` the connections end with the process. */
+export function openDatabases(): Databases {
+  const kept = new Map<string, Kept>();
+  const forget = (path: string) => {
+    kept.get(path)?.database.close();
+    kept.delete(path);
+  };
+  const connection = (path: string): Database => {
+    // Without a log nobody is writing, and a plain read-only connection would leave a log and an index of its own behind.
+    const stamp = existsSync(`${path}-wal`) ? null : stampOf(path);
+    const known = kept.get(path);
+    if (known !== undefined && known.stamp === stamp) return known.database;
+    forget(path);
+    const location = stamp === null ? path : `${pathToFileURL(path).href}?immutable=1`;
     const database = open(location, true);
-    try {
-      database.exec('PRAGMA busy_timeout = 2000');
-      return look(sqlOf(database));
-    } finally {
-      database.close();
-    }
-  });
+    kept.set(path, { database, stamp });
+    database.exec('PRAGMA busy_timeout = 2000');
+    return database;
+  };
+  return {
+    read: (path, code, look) => guarded(path, code, () => look(sqlOf(connection(path)))),
+    write: async (path, code, patience, work) => {
+      // The last connection that closes tidies the log away: it must be the one that wrote.
+      forget(path);
+      return await withWriting(path, code, patience, work);
+    },
+    close: () => {
+      for (const path of [...kept.keys()]) forget(path);
+    },
+  };
+}
+
+/** One look on its own. */
+export const withReading: Read = (path, code, look) => {
+  const databases = openDatabases();
+  try {
+    return databases.read(path, code, look);
+  } finally {
+    databases.close();
+  }
+};
+
+function stampOf(path: string): string {
+  const { ino, size, mtimeNs } = statSync(path, { bigint: true });
+  return `${ino} ${size} ${mtimeNs}`;
 }
 
 /**

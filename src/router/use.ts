@@ -30,7 +30,7 @@ export interface UseRequest {
   readonly session: SessionWish;
   readonly dryRun: boolean;
   /** Takes a name out of the host's configuration that would lie about who is in the slot. */
-  readonly fixLabels: boolean;
+  readonly fixLabels?: boolean;
 }
 
 export interface UseAnswer {
@@ -69,7 +69,7 @@ export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer
         return answer({ ...plan, notes }, 'planned', plan.pins.planned, null);
       }
       try {
-        return await deps.critical(() => carryOut(deps, repo, plan, begun, request.fixLabels));
+        return await deps.critical(() => carryOut(deps, repo, plan, begun, request.fixLabels ?? false));
       } catch (error) {
         if (attempt === 3 || !(error instanceof RouterError) || error.code !== 'SLOT_CHANGED') throw error;
       }

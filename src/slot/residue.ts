@@ -1,5 +1,3 @@
-import type { Identity } from '../identity.js';
-
 /** Logins that lie in files of a host besides the stores it reads, as far as was looked. Nothing in it is a token. */
 export interface Residue {
   readonly files: readonly ResidueFile[];
@@ -20,8 +18,10 @@ export interface ResidueFile {
 }
 
 export interface ResidueLogin {
-  /** From the token's own claims; null where they do not tell. */
-  readonly identity: Identity | null;
+  /** From the access token's own claims, or what stands beside them where that is cut; null where nothing tells. */
+  readonly accountId: string | null;
+  readonly userId: string | null;
+  readonly email: string | null;
   /** Whether its refresh token is one that the host holds now: in a slot, or in another profile. `other` may be old, or parked. */
   readonly live: 'same-as-slot' | 'same-as-profile' | 'other';
   /** ms epoch, of the access token; null where it does not tell. */

@@ -41,6 +41,11 @@ export interface Gateway {
   stop(): Promise<void>;
 }
 
+/** The folder of a person's settings, the same for OpenClaw and codex-router. */
+export function configHome(box: Sandbox): string {
+  return box.env.XDG_CONFIG_HOME ?? path.join(box.home, '.config');
+}
+
 const REDIRECT = fileURLToPath(new URL('./redirect.mjs', import.meta.url));
 
 /**
@@ -60,12 +65,18 @@ export function openclaw(t: Tester, box: Sandbox, release: Release, issuer?: Iss
   const env = {
     PATH: `${box.bin}:/usr/bin:/bin`,
     HOME: box.home,
+    // 2026.5.12 keeps the key of its sealed logins there.
+    XDG_CONFIG_HOME: configHome(box),
     TMPDIR: path.join(work, 'tmp'),
     NO_COLOR: '1',
     CODEX_HOME: box.codexHome,
     OPENCLAW_STATE_DIR: box.stateDir,
     OPENCLAW_DISABLE_BONJOUR: '1',
     OPENCLAW_SKIP_CANVAS_HOST: '1',
+    // Later releases ask npm for a plugin of theirs, which takes minutes where there is no network.
+    npm_config_offline: 'true',
+    npm_config_fetch_retries: '0',
+    npm_config_fetch_timeout: '2000',
     NODE_OPTIONS: `--import=${REDIRECT}`,
     NODE_COMPILE_CACHE: path.join(PROJECT, '.cache', 'node-compile'),
     ...(issuer ? { TEST_ISSUER_URL: issuer.url } : {}),

@@ -1,9 +1,11 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { type Release, traitsOf } from './releases.js';
 import type { Login } from './tokens.js';
 
-/** The OpenClaw releases of the JSON era that the tests run for real. */
-export type Release = '2026.3.28' | '2026.5.7';
+export type { Release } from './releases.js';
+
+/** One release of each of the two JSON layouts that `makeState` writes. */
 export const RELEASES: readonly Release[] = ['2026.3.28', '2026.5.7'];
 
 export const PROVIDER = 'openai-codex';
@@ -77,11 +79,14 @@ export function profileOf(login: Login, release: Release): Fields {
     expires: login.expires,
     email: login.email,
     accountId: login.accountId,
-    ...(release === '2026.5.7' ? { chatgptPlanType: login.plan } : {}),
+    ...(traitsOf(release).planField ? { chatgptPlanType: login.plan } : {}),
   };
 }
 
-/** Writes a state directory that the release itself reads without complaint. `dir` may exist and be empty. */
+/**
+ * Writes a state directory that a release through 2026.5.28 itself reads without complaint; later ones take it for the leftovers
+ * of an older one (native.ts makes theirs). `dir` may exist and be empty.
+ */
 export function makeState(dir: string, options: StateOptions): OpenClawState {
   const { release, agents = [], port = 9 } = options;
   const paths = (id = 'main'): AgentPaths => {
@@ -103,7 +108,8 @@ export function makeState(dir: string, options: StateOptions): OpenClawState {
     profiles: (agent) =>
       readObject(readObject(readJson(paths(agent).profiles)).profiles) as Record<string, Fields>,
     slot: (agent) => state.profiles(agent)[SLOT],
-    selection: (agent) => readObject(readJson(paths(agent)[release === '2026.5.7' ? 'state' : 'profiles'])),
+    selection: (agent) =>
+      readObject(readJson(paths(agent)[traitsOf(release).stateFile ? 'state' : 'profiles'])),
     sessions: (agent) => readObject(readJson(paths(agent).sessions)) as Record<string, Fields>,
   };
 
@@ -134,7 +140,7 @@ function writeStore(
     ...(selected.usageStats ? { usageStats: selected.usageStats } : {}),
   };
   const { profiles: file, state: stateFile } = state.paths(agent);
-  if (state.release === '2026.5.7') {
+  if (traitsOf(state.release).stateFile) {
     writeJson(file, { version: 1, profiles });
     if (Object.keys(selection).length > 0) writeJson(stateFile, { version: 1, ...selection });
   } else {
@@ -144,7 +150,7 @@ function writeStore(
 
 function writeSessions(state: OpenClawState, agent: string, sessions: Record<string, Fields>): void {
   const now = Date.now();
-  const timed = state.release === '2026.5.7';
+  const timed = traitsOf(state.release).timedSessions;
   const entries = Object.entries(sessions).map(([key, fields], index) => [
     key,
     {

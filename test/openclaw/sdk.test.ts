@@ -301,22 +301,6 @@ t.test('pins fail as one sentence too', async (t) => {
   }
 });
 
-t.test('nothing is asked once the command is interrupted', async (t) => {
-  const { root } = placeOf(t, {});
-  const controller = new AbortController();
-  controller.abort();
-  const sdk = openSdk({
-    packageRoot: root,
-    node: process.execPath,
-    env: {},
-    stateDir: root,
-    configPath: root,
-    childPath: path.join(root, 'child.cjs'),
-    signal: controller.signal,
-  });
-  await t.rejects(sdk.ask({ op: 'read', agentDir: null }, 'SLOT_UNREADABLE'), { name: 'AbortError' });
-});
-
 t.test('the helper does not hold its command up, and does not outlive it', async (t) => {
   for (const [how, body, status] of [
     ['stay', STORE, 0],

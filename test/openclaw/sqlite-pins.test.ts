@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import t, { type Test } from 'tap';
+import { openDatabases } from '../../src/openclaw/sqlite.js';
 import { sqlitePins } from '../../src/openclaw/sqlite-pins.js';
 import { companionsOf } from '../../src/slot/companions.js';
 import type { Pins } from '../../src/slot/pins.js';
@@ -30,6 +31,7 @@ function bench(t: Test, release: (typeof RELEASES)[number]): { state: SqliteStat
   const pins = sqlitePins({
     agent: 'main',
     path: file,
+    databases: openDatabases(),
     statePath: state.stateDatabase,
     uid: process.getuid?.() ?? null,
     lock: { waitMs: 300 },
@@ -187,6 +189,7 @@ for (const release of RELEASES) {
     const pins = sqlitePins({
       agent: 'nobody',
       path: nowhere,
+      databases: openDatabases(),
       statePath: state.stateDatabase,
       uid: null,
       lock: { waitMs: 100 },

@@ -293,6 +293,7 @@ for (const release of SQLITE_RELEASES) {
     t.ok(existsSync(`${state.store}-wal`) && statSync(`${state.store}-wal`).size > 0, 'it left its log');
     t.match((await slot.read()).occupant, { identity: { userId: alice.userId } });
     await put(slot, bob);
+    t.notOk(existsSync(`${state.store}-wal`), 'and tidied it away, as the last one to close');
     withDatabase(state.store, (db) =>
       t.match(db.prepare("SELECT role FROM schema_meta WHERE meta_key = 'left'").get(), { role: 'x' }),
     );
@@ -333,7 +334,7 @@ t.test(
     const { execFileSync } = await import('node:child_process');
     const state = stateIn(t, { release: '2026.9.6', profiles: { [SLOT]: alice } });
     execFileSync('mount', ['--bind', state.dir, state.dir]);
-    t.teardown(() => execFileSync('umount', [state.dir]));
+    t.teardown(() => execFileSync('umount', ['--lazy', state.dir]));
     execFileSync('mount', ['-o', 'remount,ro,bind', state.dir]);
     const slot = await slotOf(await locate(state));
     t.match((await slot.read()).occupant, { identity: { userId: alice.userId } });

@@ -34,13 +34,9 @@ function residueIn({ files, notLookedAt }: Residue, now: number): HostDocument['
   return {
     files: files.map(({ logins, ...file }) => ({
       ...file,
-      logins: logins.map(({ identity, live, expiresAt }) => ({
-        accountId: identity?.accountId ?? null,
-        userId: identity?.userId ?? null,
-        email: identity?.email ?? null,
-        live,
-        expiresAt,
-        expired: expiresAt === null ? null : expiresAt <= now,
+      logins: logins.map((login) => ({
+        ...login,
+        expired: login.expiresAt === null ? null : login.expiresAt <= now,
       })),
     })),
     notLookedAt: [...notLookedAt],

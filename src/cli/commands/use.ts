@@ -49,7 +49,13 @@ export async function runUse(cli: Cli, selector: string | undefined, options: Us
       now: cli.now,
       env: cli.env,
     },
-    { selector: wanted, agent: options.agent ?? null, session, dryRun: options.dryRun ?? false, fixLabels: options.fixLabels ?? false },
+    {
+      selector: wanted,
+      agent: options.agent ?? null,
+      session,
+      dryRun: options.dryRun ?? false,
+      fixLabels: options.fixLabels ?? false,
+    },
   );
   const document = useDocument(answer, await parts.repo.list());
   cli.print(document, () => (answer.result === 'planned' ? planText(document) : lineOf(cli, document)));
