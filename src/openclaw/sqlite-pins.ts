@@ -106,7 +106,7 @@ async function setPins(
   await refuseForeignOwner([place.path, `${place.path}-wal`, `${place.path}-shm`], place.uid);
   refuseMaintenance(place.statePath, place.now(), place.databases.read);
   return await place.databases.write(place.path, 'HOST_UNREADABLE', place.lock, (sql) => {
-    refuseMaintenance(place.statePath, place.now(), place.databases.read);
+    refuseMaintenance(place.statePath, place.now(), place.databases.read, { path: place.path, sql });
     if (!hasTable(sql, 'session_nodes')) return keys.map(gone);
     return keys.map((key) => setPin(place, sql, key, profileId) ?? gone(key));
   });

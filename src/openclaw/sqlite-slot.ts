@@ -67,7 +67,7 @@ async function replace(place: SqliteSlotPlace, change: SlotChange): Promise<Slot
   return await withHostLocks(place.locks, place.lock, () =>
     databases.write(path, 'SLOT_UNREADABLE', place.lock, (sql) => {
       // Doctor may have begun while the locks were waited for.
-      refuseMaintenance(statePath, now(), databases.read);
+      refuseMaintenance(statePath, now(), databases.read, { path, sql });
       const before = load(place, sql);
       if (revisionOf(shape, before.documents) !== change.expect) throw slotChanged(place);
       const after = changedDocuments(shape, before.documents, change, now());

@@ -177,15 +177,25 @@ export function isUnderMaintenance(sql: Sql, now: number): boolean {
   return row !== null && (row.until === null || Number(row.until) > now);
 }
 
-/** @throws HOST_BUSY while a lease is held in the shared database; nothing when there is no such database. */
-export function refuseMaintenance(statePath: string | null, now: number, read: Read): void {
+/**
+ * @param within an open transaction on `path`: the shared database is asked through it where it is the same one.
+ * @throws HOST_BUSY while a lease is held in the shared database; nothing when there is no such database.
+ */
+export function refuseMaintenance(
+  statePath: string | null,
+  now: number,
+  read: Read,
+  within?: { readonly path: string; readonly sql: Sql },
+): void {
   if (statePath === null) return;
-  if (!read(statePath, 'HOST_UNREADABLE', (sql) => isUnderMaintenance(sql, now))) return;
+  const held =
+    within?.path === statePath
+      ? isUnderMaintenance(within.sql, now)
+      : read(statePath, 'HOST_UNREADABLE', (sql) => isUnderMaintenance(sql, now));
+  if (!held) return;
   throw new RouterError(
     'HOST_BUSY',
     'OpenClaw is under maintenance (openclaw doctor), and may rewrite its stores',
-    {
-      hint: 'wait for it to end and run the command again; nothing was changed',
-    },
+    { hint: 'wait for it to end and run the command again; nothing was changed' },
   );
 }
