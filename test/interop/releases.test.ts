@@ -4,7 +4,7 @@ import t from 'tap';
 import { FOREIGN_ID, type NativeState, nativeState, upgrade } from '../kit/native.js';
 import { real, type Tester } from '../kit/real.js';
 import { everyReleaseAsked, type Release, releasesToRun, traitsOf } from '../kit/releases.js';
-import { type JsonDocument, leaksOf, PROJECT, router, type Sandbox, sandbox } from '../kit/router.js';
+import { type JsonDocument, leaksOf, PROJECT, router, sandbox } from '../kit/router.js';
 import { query } from '../kit/sqlite.js';
 import type { Snapshot } from '../kit/stores.js';
 import { codexAuthJson, type Login, loginOf } from '../kit/tokens.js';
@@ -12,19 +12,19 @@ import { codexAuthJson, type Login, loginOf } from '../kit/tokens.js';
 type Fields = Record<string, unknown>;
 type Assert = Pick<typeof t, 'equal' | 'match' | 'notMatch' | 'ok' | 'strictSame'>;
 
-/** A made state of this release and codex-router on it, under the Node that the release needs. */
-async function host(t: Tester, release: Release, research?: 'follow' | 'own') {
+/** A made state of this release, and codex-router on it under a Node that reads its stores. */
+async function host(t: Tester, release: Release, research?: 'follow' | 'own', upgraded = false) {
   const box = sandbox(t);
   box.env.CODEX_ROUTER_KEY = 'file';
   const state = await nativeState(t, box, release, research ? { research } : {});
-  return state && { box, state, ...(await routed(t, box)) };
-}
-
-async function routed(t: Tester, box: Sandbox) {
-  const node = real(t, 'node24')?.node24 ?? process.execPath;
+  if (!state) return null;
+  const needs24 = upgraded || state.traits.layout.startsWith('sqlite');
+  const node = (needs24 && real(t, 'node24')?.node24) || process.execPath;
   const run = async (...args: string[]): Promise<JsonDocument> =>
     (await router(box, [...args, '--json'], { node })).json;
   return {
+    box,
+    state,
     run,
     import: async (login: Login): Promise<JsonDocument> =>
       (await router(box, ['import', '--from', '-', '--json'], { node, input: codexAuthJson(login) })).json,
@@ -242,7 +242,7 @@ for (const between of (['2026.5.28', '2026.7.35', '2026.9.6'] as const).every(ru
   t.test(
     `routed on 2026.5.28, upgraded to 2026.7.35 and to 2026.9.6 ${way}: use works, pins and order are mended`,
     async (t) => {
-      const there = await host(t, '2026.5.28');
+      const there = await host(t, '2026.5.28', undefined, true);
       if (!there) return;
       const { box, use, run } = there;
       const old: NativeState = there.state;

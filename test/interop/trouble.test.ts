@@ -145,6 +145,7 @@ for (const release of LAYOUTS) {
         box,
         [
           'unshare',
+          '--map-root-user',
           '--mount',
           'sh',
           '-c',

@@ -538,9 +538,5 @@ t.test('says what in openclaw.json would get in the way', async (t) => {
     },
   });
   const { notes } = (await locate({}, { stateDir: state.dir })).summary;
-  t.match(notes, [
-    { code: 'RELEASE_NOT_INSTALLED' },
-    { code: 'CONFIG_NAMES_EMAIL' },
-    { code: 'CONFIG_MODE_DIFFERS' },
-  ]);
+  t.match(notes, [{ code: 'RELEASE_NOT_INSTALLED' }, { code: 'CONFIG_MODE_DIFFERS' }]);
 });

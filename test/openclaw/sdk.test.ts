@@ -203,6 +203,22 @@ t.test('what OpenClaw prints does not disturb the answers', async (t) => {
   t.match(after.occupant, { kind: 'login', identity: { email: 'alice@example.test' } });
 });
 
+t.test('a Ctrl-C that reaches the helper too does not stop what it has begun', async (t) => {
+  const { root, slot } = placeOf(t, {
+    files: auth(`import fs from 'node:fs'; const at = (name) => new URL('../../' + name, import.meta.url);
+      ${UPDATE} { fs.writeFileSync(at('begun'), String(process.pid));
+        while (!fs.existsSync(at('go'))) await new Promise((wake) => setTimeout(wake, 10));
+        updater(store); return store; }`),
+  });
+  const { revision } = await slot.read();
+  const writing = slot.replace({ expect: revision, put: alice, takeOut: [] });
+  const begun = path.join(root, 'begun');
+  const pid = await until('it has begun', () => existsSync(begun) && Number(readFileSync(begun, 'utf8')));
+  for (const signal of ['SIGINT', 'SIGHUP', 'SIGTERM'] as const) process.kill(pid, signal);
+  writeFileSync(path.join(root, 'go'), '');
+  t.match((await writing).occupant, { kind: 'login' });
+});
+
 t.test(
   'whatever is wrong with the package is one sentence that names the release, and never its text',
   async (t) => {
