@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import * as z from 'zod/mini';
 import { readFile, realpath } from '../os/files.js';
 import { isRunning } from './live-process.js';
 
@@ -13,14 +12,26 @@ export interface RunningGateway {
   readonly trusted: boolean;
 }
 
-const lockSchema = z.looseObject({
-  pid: z.int().check(z.positive()),
-  configPath: z.string(),
-  stateDir: z.optional(z.string()),
-  port: z.catch(z.optional(z.int().check(z.minimum(1), z.maximum(65535))), undefined),
-  role: z.optional(z.string()),
-  startTime: z.optional(z.number()),
-});
+interface GatewayLock {
+  readonly pid: number;
+  readonly configPath: unknown;
+  readonly stateDir: unknown;
+  readonly port: number | null;
+  readonly role: unknown;
+  readonly startTime: number | null;
+}
+
+/** By hand, like all that `list` may read (docs/decisions/0006). Null for what is no lock. */
+function parseLock(text: string): GatewayLock | null {
+  const value: unknown = JSON.parse(text);
+  if (typeof value !== 'object' || value === null || !('pid' in value)) return null;
+  const lock: { readonly [name: string]: unknown } = { ...value };
+  const { pid, configPath, stateDir, port, role, startTime } = lock;
+  if (typeof pid !== 'number' || !Number.isInteger(pid) || pid <= 0) return null;
+  const known = typeof port === 'number' && Number.isInteger(port) && port > 0 && port < 65536;
+  const started = typeof startTime === 'number' ? startTime : null;
+  return { pid, configPath, stateDir, port: known ? port : null, role, startTime: started };
+}
 
 /**
  * The live gateway of a state directory, from the lock it holds while it runs: `gateway.<8 hex of sha256(configPath)>.lock`
@@ -51,13 +62,14 @@ async function readLock(
   trusted: boolean,
 ): Promise<RunningGateway | null> {
   try {
-    const lock = lockSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+    const lock = parseLock(await readFile(path, 'utf8'));
+    if (lock === null) return null;
     // From 8.1 on other programs that may not meet a gateway take the same lock.
     if ((lock.role ?? 'gateway') !== 'gateway') return null;
     if (expected.configPath !== undefined && lock.configPath !== expected.configPath) return null;
     if (expected.stateDir !== undefined && lock.stateDir !== expected.stateDir) return null;
-    if (!isRunning(lock.pid, lock.startTime ?? null)) return null;
-    return { pid: lock.pid, port: lock.port ?? null, trusted };
+    if (!isRunning(lock.pid, lock.startTime)) return null;
+    return { pid: lock.pid, port: lock.port, trusted };
   } catch {
     return null;
   }

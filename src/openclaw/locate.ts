@@ -18,7 +18,7 @@ import type { Patience } from './store-file.js';
 /** What `reload` and `activeRuns` need to know of the host to reach its gateway. */
 export interface ReloadTarget {
   readonly stateDir: string;
-  /** `SlotAddress.id` of the slot in the main store, the only one whose login a gateway reports. */
+  /** `SlotAddress.id` of the only slot whose login a gateway before 8.1 reports. */
   readonly mainSlot: string;
   readonly config: HostConfig;
   readonly release: Release | null;
@@ -116,11 +116,25 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
       if (deps.reload === undefined) {
         return { effective: 'after-reload', proved: false, advice: 'restart the gateway', notes: [] };
       }
-      return await deps.reload(target, slot, expiresAt);
+      // Seen on 6.1 to 7.35; 5.7 reports main's store whoever the default agent is.
+      const mainSlot = provider === 'openai' ? await reportedSlot(stores) : target.mainSlot;
+      return await deps.reload({ ...target, mainSlot }, slot, expiresAt);
     },
     activeRuns: async (agent) => (await deps.activeRuns?.(target, agentId(agent))) ?? null,
     labelFor: (email) => labelFor({ config, profileId, release, uid: ground.uid }, email),
   };
+}
+
+/** Before 8.1 a gateway reports what the default agent sees: its own entry over main's. */
+async function reportedSlot({ defaultAgent, shared, ownOf }: AgentStores): Promise<string> {
+  const own = ownOf(defaultAgent);
+  if (own === shared) return shared.address.id;
+  try {
+    return (await own.read()).occupant.kind === 'absent' ? shared.address.id : own.address.id;
+  } catch (error) {
+    if (error instanceof RouterError) return shared.address.id;
+    throw error;
+  }
 }
 
 /** OpenClaw's mending of a name makes `main` of one without a letter or digit; a person did not mean that one. */
