@@ -71,6 +71,7 @@ const PACKS = {
     'src/cli/rerun.ts',
     'src/cli/commands/list.ts',
     'src/openclaw/locate.ts',
+    'src/openclaw/places.ts',
   ],
   'use.js': [
     'src/cli/commands/use.ts',

@@ -155,7 +155,7 @@ function slotId(given: string | undefined, provider: Provider): string {
 }
 
 async function viaSdk(
-  { options, signal, sdkChild }: LocateDeps,
+  { options, sdkChild }: LocateDeps,
   ground: Ground,
   found: Examined,
   adapterDeps: AdapterDeps,
@@ -166,8 +166,7 @@ async function viaSdk(
     });
   }
   const { sdkAdapters } = await import('./sdk-adapters.js');
-  const more = { childPath: sdkChild, ...(signal && { signal }) };
-  return await sdkAdapters(ground, found, { ...adapterDeps, ...more });
+  return await sdkAdapters(ground, found, { ...adapterDeps, childPath: sdkChild });
 }
 
 function hostNotes(

@@ -112,7 +112,8 @@ interface Waiting extends LockPatience {
 async function acquire(lock: HostLock, waiting: Waiting): Promise<HeldLock> {
   const path = await lockPath(lock.path);
   for (let attempt = 1; ; attempt += 1) {
-    waiting.signal?.throwIfAborted();
+    // Only a wait is ended: a switch in its middle takes the locks it can have at once.
+    if (attempt > 1) waiting.signal?.throwIfAborted();
     const guard = `${path}.reclaim`;
     const guarded = await isThere(guard);
     const created = guarded ? null : await create(path);

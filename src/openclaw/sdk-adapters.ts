@@ -13,7 +13,6 @@ import { sdkSlot } from './sdk-slot.js';
 export interface SdkAdapterDeps extends AdapterDeps {
   /** The built src/openclaw/sdk-child.ts. */
   readonly childPath: string;
-  readonly signal?: AbortSignal;
 }
 
 /** The first release whose plugin SDK has what is needed (facts: openclaw-sqlite.md, section 3). */
@@ -41,11 +40,10 @@ export async function sdkAdapters(ground: Ground, found: Examined, deps: SdkAdap
   const sdk = openSdk({
     packageRoot: installed.root,
     node: node.path,
-    env: ownEnv(env),
+    env: ownEnv(env, ground),
     stateDir,
     configPath: config.path,
     childPath: deps.childPath,
-    ...(deps.signal && { signal: deps.signal }),
   });
   const locks = refreshLocks(stateDir, found.provider, profileId, installed.version);
   return {
@@ -65,9 +63,9 @@ export async function sdkAdapters(ground: Ground, found: Examined, deps: SdkAdap
 }
 
 /** The child is told its host by openSdk; variables that point into another one stay out. */
-function ownEnv(env: Env): Env {
+function ownEnv(env: Env, { places }: Ground): Env {
   const { OPENCLAW_AGENT_DIR, PI_CODING_AGENT_DIR, OPENCLAW_PROFILE, ...rest } = env;
-  return rest;
+  return places.mainAgentDir === null ? rest : { ...rest, OPENCLAW_AGENT_DIR: places.mainAgentDir };
 }
 
 function unusable({ needsSdk }: Examined, why: string, hint: string): RouterError {

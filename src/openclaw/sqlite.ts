@@ -134,8 +134,8 @@ export async function withWriting<T>(
   work: (sql: Sql) => T,
 ): Promise<T> {
   const deadline = performance.now() + patience.waitMs;
-  for (;;) {
-    patience.signal?.throwIfAborted();
+  for (let tries = 1; ; tries += 1) {
+    if (tries > 1) patience.signal?.throwIfAborted();
     const done = guarded(path, code, () => attempt(path, work));
     if (done !== 'busy') return done.value;
     if (performance.now() >= deadline) throw busy(path);

@@ -23,9 +23,9 @@ export async function settledReading(
 ): Promise<SlotReading> {
   const deadline = performance.now() + LIMIT_MS;
   for (let attempt = 1; ; attempt += 1) {
-    signal?.throwIfAborted();
     const reading = await slot.read();
     if (reading.occupant.kind !== 'refreshing') return reading;
+    signal?.throwIfAborted();
     if (attempt === 1) onRefreshing?.();
     if (performance.now() >= deadline) throw stuck(slot);
     await new Promise((wake) => setTimeout(wake, POLL_MS));

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { withRouterLock } from '../../src/os/lock.js';
@@ -233,6 +234,44 @@ t.test('Ctrl-C on a terminal ends both, with one answer', async (t) => {
     t.equal(run.code, 130);
     t.equal(run.stdout.split('INTERRUPTED').length, 2);
   });
+});
+
+t.test('Ctrl-C on a terminal counts once: what was begun is finished first', async (t) => {
+  const at = ready(t);
+  if (at === null) return;
+  const { box } = at;
+  await importBob(box);
+  // A gateway that takes the connection and never says a word: the switch then waits for it, slot already written.
+  const server = createServer();
+  t.teardown(() => server.close());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  writeFileSync(
+    path.join(box.stateDir, 'openclaw.json'),
+    JSON.stringify({ gateway: { port, auth: { mode: 'none' } } }),
+  );
+  const line = `exec '${process.execPath}' '${path.join(PROJECT, 'dist', 'codex-router.js')}' use bob --no-session`;
+  const [file = '', ...args] = bare(
+    ['/usr/bin/script', '--quiet', '--return', '--command', line, '/dev/null'],
+    { TERM: 'xterm-256color', ...box.env, SHELL: '/bin/sh' },
+  );
+  const run = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  let screen = '';
+  run.stdout.on('data', (chunk) => {
+    screen += chunk;
+  });
+  const ended = once(run, 'close');
+  const journal = path.join(box.routerHome, 'journal.jsonl');
+  await until(
+    'the slot is written',
+    () => existsSync(journal) && readFileSync(journal, 'utf8').includes('"step":"swapped"'),
+  );
+  run.stdin.write('\x03');
+  t.strictSame(await ended, [130, null]);
+  t.match(screen, /stopped, after finishing what was begun/);
+  t.equal((await router(box, ['status', '--json'])).json.interrupted, null);
 });
 
 /** Starts `use bob`, which waits for the lock; resolves with the process, and its child once that waits. */
