@@ -54,9 +54,11 @@ export function directAdapters(ground: Ground, found: Examined, deps: AdapterDep
   const { stateDir, uid, databases } = ground;
   const { profileId, lock, now, traits } = deps;
   const torn = deps.torn ?? PATIENCE;
-  const locks = traits.refreshLock
-    ? refreshLocks(stateDir, found.provider, profileId, found.release?.version ?? null)
-    : [];
+  // Named when they are taken: a look takes none, and the older name is a hash.
+  const locks = () =>
+    traits.refreshLock
+      ? refreshLocks(stateDir, found.provider, profileId, found.release?.version ?? null)
+      : [];
   const slotIn = (place: StorePlace): Slot => {
     const { address, shape, path, rows } = place;
     if (rows !== null) {

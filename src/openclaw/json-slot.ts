@@ -28,7 +28,7 @@ export interface JsonSlotPlace {
   /** auth-state.json beside it. */
   readonly statePath: string;
   /** OpenClaw's refresh lock, under the names its release may give it; empty before 4.20. */
-  readonly locks: readonly HostLock[];
+  readonly locks: () => readonly HostLock[];
   /** Our own user id; null where the platform has none. */
   readonly uid: number | null;
   readonly torn: Patience;
@@ -109,7 +109,7 @@ function revisionIn(place: JsonSlotPlace, loaded: Loaded): Revision {
 
 async function replace(place: JsonSlotPlace, change: SlotChange): Promise<SlotReading> {
   await refuseForeignOwner([place.profilesPath, place.statePath], place.uid);
-  const locks = [...place.locks, storeLock(place.profilesPath)];
+  const locks = [...place.locks(), storeLock(place.profilesPath)];
   // Before the locks: making one can create folders, and nothing may appear where the store is refused.
   if (revisionIn(place, await load(place)) !== change.expect) throw slotChanged(place);
   return await withHostLocks(locks, place.lock, async () => {

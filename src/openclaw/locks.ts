@@ -35,7 +35,11 @@ export function storeLock(profilesPath: string): HostLock {
 /** The refresh lock as 4.20 to 6.5 name it. */
 function refreshLock(stateDir: string, provider: string, profileId: string): HostLock {
   const name = createHash('sha256').update(`${provider}\0${profileId}`).digest('hex');
-  return { path: join(stateDir, 'locks', 'oauth-refresh', `sha256-${name}`), staleMs: REFRESH_STALE_MS };
+  return refreshLockAt(stateDir, `sha256-${name}`);
+}
+
+function refreshLockAt(stateDir: string, name: string): HostLock {
+  return { path: join(stateDir, 'locks', 'oauth-refresh', name), staleMs: REFRESH_STALE_MS };
 }
 
 /**
@@ -48,12 +52,12 @@ export function refreshLocks(
   profileId: string,
   release: string | null,
 ): readonly HostLock[] {
-  const former = refreshLock(stateDir, provider, profileId);
-  const name = `lock-${lockDigest(JSON.stringify([provider, profileId]))}`;
-  const current = { ...former, path: join(dirname(former.path), name) };
   // An unreadable version sorts before every other.
-  if (release === null || compareVersions(release, '2000.0.0') < 0) return [former, current];
-  return [compareVersions(release, '2026.6.6') < 0 ? former : current];
+  const known = release !== null && compareVersions(release, '2000.0.0') >= 0;
+  const former = () => refreshLock(stateDir, provider, profileId);
+  const current = () => refreshLockAt(stateDir, `lock-${lockDigest(JSON.stringify([provider, profileId]))}`);
+  if (!known) return [former(), current()];
+  return [compareVersions(release, '2026.6.6') < 0 ? former() : current()];
 }
 
 /** OpenClaw's own digest, to the letter (6.6 to 9.6: `oauthLockPathDigest`, two 64-bit FNV-1a, one of them with an offset). */

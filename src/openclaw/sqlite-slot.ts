@@ -24,7 +24,7 @@ export interface SqliteSlotPlace {
   /** The shared database, which tells of maintenance; null where there is none. */
   readonly statePath: string | null;
   /** OpenClaw's refresh lock, under the names its release may give it. */
-  readonly locks: readonly HostLock[];
+  readonly locks: () => readonly HostLock[];
   readonly uid: number | null;
   readonly lock: LockPatience;
   readonly now: () => number;
@@ -64,7 +64,7 @@ async function replace(place: SqliteSlotPlace, change: SlotChange): Promise<Slot
   await refuseForeignOwner([path, `${path}-wal`, `${path}-shm`], place.uid);
   if ((await statOf(path)) === null) throw noDatabase(place);
   refuseMaintenance(statePath, now(), databases.read);
-  return await withHostLocks(place.locks, place.lock, () =>
+  return await withHostLocks(place.locks(), place.lock, () =>
     databases.write(path, 'SLOT_UNREADABLE', place.lock, (sql) => {
       // Doctor may have begun while the locks were waited for.
       refuseMaintenance(statePath, now(), databases.read, { path, sql });
