@@ -22,6 +22,8 @@ export interface Examined {
   readonly databases: ReadonlyMap<string, DatabaseLook | null>;
   /** Whether our own adapter knows these stores; `needsSdk` says why not. */
   readonly needsSdk: string | null;
+  /** The highest `user_version` found of the shared database and of the agents' ones; 0 where there is none. */
+  readonly schemas: { readonly state: number; readonly agent: number };
   readonly reasons: readonly HostNote[];
   readonly notes: readonly HostNote[];
   readonly refusal: RouterError | null;
@@ -131,7 +133,7 @@ function examineAgents(ground: Ground, found: FoundStores): Examined {
     notes,
     reasons: [
       ...releaseReasons(ground, release),
-      reason('STORE_SQLITE_AGENT', 'each agent’s database holds its logins'),
+      reason('STORE_SQLITE_AGENT', "each agent's database holds its logins"),
     ],
   });
 }
@@ -179,7 +181,7 @@ function examineShared(ground: Ground, found: FoundStores, location: 'state-db' 
       : agents.find(({ schema }) => !SCHEMAS.sharedAgent.includes(schema));
   const where = inState
     ? 'the shared database holds the logins'
-    : 'main’s database holds the logins of all agents';
+    : "main's database holds the logins of all agents";
   return examined(ground, found, {
     layout,
     provider: 'openai',
@@ -219,6 +221,10 @@ function examined({ stateDir }: Ground, found: FoundStores, answer: Answer): Exa
     statePath: state?.path ?? null,
     databases,
     needsSdk: null,
+    schemas: {
+      state: state?.schema ?? 0,
+      agent: Math.max(0, ...[...databases.values()].map((look) => look?.schema ?? 0)),
+    },
     refusal: null,
     ...answer,
     notes: [...(answer.notes ?? []), ...moved],

@@ -74,7 +74,7 @@ function wayOf(
   const why = needsSdk ?? asked;
   const reasons: HostNote[] =
     why === null
-      ? [{ code: 'WAY_DIRECT', text: 'codex-router’s own adapter has been tested with these stores' }]
+      ? [{ code: 'WAY_DIRECT', text: "codex-router's own adapter has been tested with these stores" }]
       : [{ code: 'WAY_SDK', text: `the installed OpenClaw must write: ${why}` }];
   return { via: host === null ? null : why === null ? 'direct' : 'sdk', reasons };
 }
@@ -138,12 +138,12 @@ function agentNotes(
   const tied = agents.filter(({ runsOn }) => runsOn === 'main' || runsOn === 'copy');
   if (copiesMain && tied.length > 1) {
     const who = release === null ? 'this OpenClaw (release unknown)' : `OpenClaw ${release.version}`;
-    const text = `${who} copies main’s login to its other agents; they are switched together: ${names(tied)}`;
+    const text = `${who} copies main's login to its other agents; they are switched together: ${names(tied)}`;
     notes.push({ code: 'AGENTS_TIED', text });
   }
   const own = agents.filter(({ runsOn }) => runsOn === 'own');
   if (own.length > 0) {
-    const text = `a login of their own shadows main’s for: ${names(own)}; codex-router use --agent switches it`;
+    const text = `a login of their own shadows main's for: ${names(own)}; codex-router use --agent switches it`;
     notes.push({ code: 'AGENTS_SHADOW', text });
   }
   return notes;

@@ -48,7 +48,7 @@ const NOTES: { readonly [reason in FailureReason]: readonly [code: string, text:
   ],
   'not-loopback': [
     'GATEWAY_NOT_LOOPBACK',
-    'the gateway is not on this machine’s loopback address; this release of codex-router sends no gateway token over a network',
+    "the gateway is not on this machine's loopback address; this release of codex-router sends no gateway token over a network",
   ],
   tls: ['GATEWAY_TLS', 'the gateway speaks TLS, which this release of codex-router does not'],
   'other-port': [

@@ -96,7 +96,7 @@ async function ask(link: Link, way: Way, wanted: Wanted): Promise<AgentAnswer> {
 async function report(link: Link, way: Way, asked: AgentAnswer, wanted: Wanted): Promise<Reported | Reread> {
   if (wanted.expiresAt === null) return { kind: 'reread', why: 'an empty slot has nothing to report' };
   if (!wanted.inMainStore && !takesAgent(link)) {
-    return { kind: 'reread', why: 'a gateway reports only the logins of the main agent’s store' };
+    return { kind: 'reread', why: "a gateway reports only the logins of the main agent's store" };
   }
   const { methods } = link.hello;
   if (methods.size > 0 && !methods.has('models.authStatus')) return { kind: 'reread', why: NO_STATUS };

@@ -30,6 +30,8 @@ export interface HostPackage {
   readonly version: string;
   /** The Nodes it says it runs under, as in its package.json; null when it does not say. */
   readonly engines: string | null;
+  /** The latest `user_version` it can read of each database; null before 8.1, which does not say. */
+  readonly schemas: { readonly state: number; readonly agent: number } | null;
   readonly source: string;
 }
 
@@ -206,10 +208,26 @@ async function packageAt(root: string, source: string): Promise<HostPackage | nu
     if (typeof manifest !== 'object' || manifest === null) return null;
     if (!('name' in manifest) || manifest.name !== 'openclaw') return null;
     if (!('version' in manifest) || typeof manifest.version !== 'string') return null;
-    return { root, version: manifest.version, engines: enginesOf(manifest), source };
+    return {
+      root,
+      version: manifest.version,
+      engines: enginesOf(manifest),
+      schemas: schemasOf(manifest),
+      source,
+    };
   } catch {
     return null;
   }
+}
+
+/** `openclaw.schemaVersions` of package.json (8.1 and later). */
+function schemasOf(manifest: object): HostPackage['schemas'] {
+  const own: unknown = 'openclaw' in manifest ? manifest.openclaw : null;
+  if (typeof own !== 'object' || own === null || !('schemaVersions' in own)) return null;
+  const versions: unknown = own.schemaVersions;
+  if (typeof versions !== 'object' || versions === null) return null;
+  const { state, agent }: { readonly state?: unknown; readonly agent?: unknown } = versions;
+  return typeof state === 'number' && typeof agent === 'number' ? { state, agent } : null;
 }
 
 function enginesOf(manifest: object): string | null {

@@ -33,6 +33,11 @@ export async function sdkAdapters(ground: Ground, found: Examined, deps: SdkAdap
   if (compareVersions(installed.version, FIRST_SDK) < 0) {
     throw unusable(found, `OpenClaw ${installed.version} has no SDK for it`, 'leave out --via sdk');
   }
+  const limit = installed.schemas ?? schemasBefore(installed.version);
+  if (limit !== null && (found.schemas.state > limit.state || found.schemas.agent > limit.agent)) {
+    const why = `the installed OpenClaw ${installed.version} is too old for it (${limit.state} and ${limit.agent})`;
+    throw unusable(found, why, 'install the later OpenClaw again that made it');
+  }
   const node = await findHostNode(search, installed.engines);
   if (node === null) {
     throw unusable(found, `no Node was found that runs OpenClaw ${installed.version}`, 'put it on PATH');
@@ -60,6 +65,12 @@ export async function sdkAdapters(ground: Ground, found: Examined, deps: SdkAdap
     ),
     pinsOf: (agent) => sdkPins({ agent, sdk }),
   };
+}
+
+/** What a release before 8.1 can read, which its package does not say; null for the betas of 7.2, each of which had its own. */
+function schemasBefore(version: string): { readonly state: number; readonly agent: number } | null {
+  const beta = compareVersions(version, '2026.7.2') === 0;
+  return beta || compareVersions(version, '2026.8.1') >= 0 ? null : { state: 1, agent: 1 };
 }
 
 /** The child is told its host by openSdk; variables that point into another one stay out. */

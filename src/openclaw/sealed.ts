@@ -192,8 +192,13 @@ function keyFiles({ env, home: fallback, platform }: SealedPlace): readonly stri
     win32: join(filled(env.APPDATA) ?? join(home, 'AppData', 'Roaming'), 'OpenClaw'),
     darwin: join(home, 'Library', 'Application Support', 'OpenClaw'),
   };
-  const root = roots[platform] ?? join(filled(env.XDG_CONFIG_HOME) ?? join(home, '.config'), 'openclaw');
-  return [root, join(home, '.openclaw-auth-profile-secrets')].map((folder) => join(folder, KEY_FILE));
+  const usual = join(home, '.config', 'openclaw');
+  const root = roots[platform];
+  // A gateway that runs as a service may not have the XDG_CONFIG_HOME of this shell, nor this shell the service's.
+  const moved = filled(env.XDG_CONFIG_HOME);
+  const linux = moved === null ? [usual] : [...new Set([join(moved, 'openclaw'), usual])];
+  const folders = [...(root === undefined ? linux : [root]), join(home, '.openclaw-auth-profile-secrets')];
+  return folders.map((folder) => join(folder, KEY_FILE));
 }
 
 function isFilled(value: Json | undefined): value is string {

@@ -117,8 +117,8 @@ function setPin(place: SqlitePinsPlace, sql: Sql, key: string, profileId: string
   const row = sql.row(found, key) ?? sql.row(found, canonicalKey(key));
   if (row === null) return null;
   const { key: name, entry } = textRow(place, row);
-  if (Number(row.valid) !== 1) throw invalid(name);
   const was = pinOf(entry);
+  if (Number(row.valid) !== 1) return { key, was, is: was, result: 'pending', why: INVALID };
   if (isPinned(entry, profileId)) return { key, was, is: was, result: 'already' };
   const updatedAt = Math.max(place.now(), Number(row.at));
   const next = JSON.stringify({ ...pinnedEntry(entry, profileId), updatedAt });
@@ -136,12 +136,5 @@ function setPin(place: SqlitePinsPlace, sql: Sql, key: string, profileId: string
   return { key, was, is: proved ? profileId : was, result: proved ? 'set' : 'pending' };
 }
 
-function invalid(key: string): RouterError {
-  return new RouterError(
-    'HOST_UNREADABLE',
-    `OpenClaw has marked its session ${key} invalid and reads none while it is`,
-    {
-      hint: 'stop the gateway and run openclaw doctor --fix; no pin was changed',
-    },
-  );
-}
+const INVALID =
+  'OpenClaw has marked it invalid and reads no session while it is: stop the gateway and run openclaw doctor --fix';

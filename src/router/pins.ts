@@ -92,7 +92,12 @@ export async function planPins(
         if (target.planned.length === 0) continue;
         try {
           const keys = target.planned.map(({ key }) => key);
-          outcomes.push(...pending(await target.pins.set(keys, profileId), env, running));
+          const set = pending(await target.pins.set(keys, profileId), env, running);
+          outcomes.push(...set);
+          for (const { key, why } of set) {
+            if (why !== undefined)
+              troubles.push({ code: 'PINS_PENDING', text: `${key} was not pinned: ${why}` });
+          }
         } catch (error) {
           const stopped = error instanceof Error && error.name === 'AbortError';
           if (!stopped && !(error instanceof RouterError)) throw error;
@@ -100,7 +105,8 @@ export async function planPins(
           outcomes.push(
             ...target.planned.map((pin) => ({ ...pin, is: pin.was, result: 'pending' as const })),
           );
-          const text = `the pins could not be set now (${error.message}): run the command again to set them`;
+          const hint = error instanceof RouterError ? error.hint : undefined;
+          const text = `the pins could not be set now (${error.message}): ${hint ?? 'run the command again to set them'}`;
           troubles.push({ code: stopped ? 'INTERRUPTED' : 'PINS_PENDING', text });
         }
       }

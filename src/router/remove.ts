@@ -111,7 +111,10 @@ export async function carryOutRemoval(
     const removal = await planRemoval(deps, confirmed.entry, fromSlot);
     return deps.critical(async () => {
       const notes: HostNote[] = [];
-      for (const { agent, key } of removal.unpin) await deps.host?.pinsOf(agent).set([key], null);
+      for (const { agent, key } of removal.unpin) {
+        const [outcome] = (await deps.host?.pinsOf(agent).set([key], null)) ?? [];
+        if (outcome?.why !== undefined) throw stillPinned(key, outcome.why);
+      }
       for (const { slot, reading } of removal.slots) {
         if (repo === null) throw slotTaken();
         if (reading.occupant.kind === 'login') {
@@ -125,6 +128,12 @@ export async function carryOutRemoval(
       await deps.repo.remove(identityKey(removal.entry.identity));
       return { ...removal, notes: [...removal.notes, ...notes] };
     });
+  });
+}
+
+function stillPinned(key: string, why: string): RouterError {
+  return new RouterError('HOST_UNREADABLE', `${key} cannot be unpinned: ${why}`, {
+    hint: 'then run the command again; the login is still stored and still in the slot',
   });
 }
 

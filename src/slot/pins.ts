@@ -21,6 +21,8 @@ export interface PinOutcome {
   readonly was: string | null;
   readonly is: string | null;
   readonly result: PinResult;
+  /** Why a pin is `pending`, and what to do, where the store says so itself. */
+  readonly why?: string;
 }
 
 export interface SessionSurvey {

@@ -101,7 +101,7 @@ for (const release of RELEASES) {
   });
 
   t.test(
-    `${release}: refuses a row the host has marked invalid, and pins nothing beside it either`,
+    `${release}: leaves a row the host has marked invalid, says why, and pins the one beside it`,
     async (t) => {
       const { state, pins } = bench(t, release);
       withDatabase(state.agentDatabase(), (db) =>
@@ -109,12 +109,18 @@ for (const release of RELEASES) {
           "UPDATE session_nodes SET entry_valid = 0 WHERE session_key = 'agent:main:telegram:slash:1001'",
         ),
       );
-      await t.rejects(pins.set(['agent:main:main', 'agent:main:telegram:slash:1001'], SLOT), {
-        code: 'HOST_UNREADABLE',
-        message: /invalid/,
-        hint: /doctor --fix/,
-      });
-      t.notOk('authProfileOverride' in state.session('agent:main:main').entry);
+      const invalid = state.session('agent:main:telegram:slash:1001');
+      t.match(await pins.set(['agent:main:main', 'agent:main:telegram:slash:1001'], SLOT), [
+        { key: 'agent:main:main', result: 'set' },
+        {
+          key: 'agent:main:telegram:slash:1001',
+          was: null,
+          is: null,
+          result: 'pending',
+          why: /doctor --fix/,
+        },
+      ]);
+      t.same(state.session('agent:main:telegram:slash:1001'), invalid);
     },
   );
 

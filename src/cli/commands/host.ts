@@ -122,7 +122,7 @@ function residueText({ stateDir, residue, refusal }: HostDocument): string {
       ...titled('remove', [
         ...(refusal === null
           ? []
-          : ['not yet: OpenClaw’s own upgrade is not done, and may still need these files']),
+          : ["not yet: OpenClaw's own upgrade is not done, and may still need these files"]),
         'nothing is removed by codex-router. A file that you no longer need: rm <file>. A database: stop OpenClaw, then',
         'sqlite3 <file> "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)". Removing a copy does not log anybody out.',
       ]),

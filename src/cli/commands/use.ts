@@ -84,7 +84,7 @@ function useDocument(answer: UseAnswer, entries: readonly IndexEntry[]): UseDocu
     to: personIn(answer.to.identity, entries),
     slot: slotOf(answer.slot),
     session: answer.session,
-    pins: [...answer.pins],
+    pins: answer.pins.map(({ key, was, is, result }) => ({ key, was, is, result })),
     affects: { agents: [...answer.affects.agents], sessions: [...answer.affects.sessions] },
     checkedIn: answer.checkedIn.flatMap(({ identity, result }) =>
       result === 'unchanged' ? [] : [{ accountId: identity.accountId, userId: identity.userId, result }],
