@@ -141,6 +141,26 @@ t.test('2026.3.28: an agent that OpenClaw copied from main is routed with main',
     [bob.userId]: [`main/${SLOT}`, `work/${SLOT}`],
   });
   t.match(await turn('work'), [{ bearer: bob.access, accountHeader: bob.accountId }]);
+  const alone = await router(box, ['use', alice.accountId, '--agent', 'work', '--json']);
+  t.match(alone.json, { ok: false, error: { code: 'AGENTS_TIED', hint: /without --agent/ } });
+  t.equal(
+    state.slot('work')?.refresh,
+    bob.refresh,
+    'two identities cannot be kept apart here: nothing was written',
+  );
+  t.strictSame(leaksOf(box), []);
+});
+
+t.test('2026.5.7: two agents keep two identities, each on the wire', async (t) => {
+  const [alice, bob, carol] = [loginOf('alice'), loginOf('bob'), loginOf('carol')];
+  const there = await host(t, '2026.5.7', { slot: alice, agents: [{ id: 'work', slot: bob }] });
+  if (!there) return;
+  const { box, turn } = there;
+  await router(box, ['import', '--from', '-', '--json'], { input: codexAuthJson(carol) });
+  const { json } = await router(box, ['use', carol.accountId, '--agent', 'work', '--json']);
+  t.match(json, { result: 'switched', from: { userId: bob.userId }, affects: { agents: ['work'] } });
+  t.match(await turn('work'), [{ bearer: carol.access, accountHeader: carol.accountId }]);
+  t.match(await turn(), [{ bearer: alice.access, accountHeader: alice.accountId }], 'main is as it was');
   t.strictSame(leaksOf(box), []);
 });
 
