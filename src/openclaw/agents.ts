@@ -1,7 +1,7 @@
 import { RouterError } from '../errors.js';
 import type { Secret } from '../secret.js';
 import type { HostNote, SlotGroup } from '../slot/host.js';
-import type { Occupant, Slot } from '../slot/slot.js';
+import type { Occupant, Slot, SlotReading } from '../slot/slot.js';
 
 /** Which stores there are and who reads which. */
 export interface AgentStores {
@@ -100,20 +100,38 @@ async function apart(stores: AgentStores, agent: string): Promise<SlotGroup> {
   if (follows.length > 1) {
     notes.push({ code: 'AGENTS_FOLLOW', text: `these agents run on the same login: ${follows.join(', ')}` });
   }
-  const choosers = main === stores.shared ? await choosersOf(stores, follows) : [];
+  const choosers = main === stores.shared ? await choosersOf(stores, agent, follows) : [];
   return { agent, main, copies, follows, choosers, tied: false, notes };
 }
 
-/** Stores without the slot's entry whose own order or statistics still decide, for their agents, over what main's say. */
-async function choosersOf(stores: AgentStores, follows: readonly string[]): Promise<Slot[]> {
-  const slots = new Set(follows.map(stores.ownOf).filter((slot) => slot !== stores.shared));
-  const choosers: Slot[] = [];
-  for (const slot of slots) {
-    const { occupant, selectable } = await slot.read();
-    if (occupant.kind === 'absent' && !selectable && slot.address.layout.startsWith('sqlite'))
-      choosers.push(slot);
+/**
+ * Stores without the slot's entry whose own order or statistics still decide, for their agents, over what main's say. For `agent`
+ * itself, which the person means, also one that chose another login of its own.
+ */
+async function choosersOf(stores: AgentStores, agent: string, follows: readonly string[]): Promise<Slot[]> {
+  const choosers = new Set<Slot>();
+  for (const other of follows) {
+    const slot = stores.ownOf(other);
+    if (slot === stores.shared || !slot.address.layout.startsWith('sqlite')) continue;
+    const reading = await readable(slot);
+    if (reading === null || reading.occupant.kind !== 'absent' || reading.selectable) continue;
+    if (other === agent || !choosesOwn(reading)) choosers.add(slot);
   }
-  return choosers;
+  return [...choosers];
+}
+
+/** Whether an agent without the slot's entry runs on another login of its own, which its order or lastGood names. */
+export function choosesOwn({ neighbours, named }: SlotReading): boolean {
+  return neighbours.some(({ profileId }) => named.includes(profileId));
+}
+
+async function readable(slot: Slot): Promise<SlotReading | null> {
+  try {
+    return await slot.read();
+  } catch (error) {
+    if (error instanceof RouterError) return null;
+    throw error;
+  }
 }
 
 /** Another agent's broken store must not stop a switch that does not touch it; it is said. */
@@ -129,12 +147,8 @@ async function holds(slot: Slot, grant: Secret | null, agent: string, notes: Hos
 }
 
 async function readsThrough(slot: Slot): Promise<boolean> {
-  try {
-    return (await slot.read()).occupant.kind === 'absent';
-  } catch (error) {
-    if (!(error instanceof RouterError)) throw error;
-    return false;
-  }
+  const reading = await readable(slot);
+  return reading !== null && reading.occupant.kind === 'absent' && !choosesOwn(reading);
 }
 
 function refreshTokenOf(occupant: Occupant): Secret | null {

@@ -1,5 +1,5 @@
 import { RouterError } from '../errors.js';
-import type { Json, JsonObject } from '../json.js';
+import { isObject, type Json, type JsonObject } from '../json.js';
 import type { Env } from '../os/folders.js';
 import { readConfigFile } from './includes.js';
 import { absolutePath } from './places.js';
@@ -64,10 +64,9 @@ function parseConfig(path: string, value: JsonObject): HostConfig {
   if (!Array.isArray(list)) throw wrong('agents.list');
   const listed = list.flatMap((agent: Json, place) => agentAt(agent, `agents.list.${place}`));
   // From 8.1 the agents have their ids as names, and the default one is named beside them.
-  const system = textAt(
-    objectAt(objectAt(roster.defaults, 'agents.defaults').systemAgent, 'systemAgent').agentId,
-    'agentId',
-  );
+  const defaults = objectAt(roster.defaults, 'agents.defaults');
+  const systemAgent = objectAt(defaults.systemAgent, 'agents.defaults.systemAgent');
+  const system = textAt(systemAgent.agentId, 'agents.defaults.systemAgent.agentId');
   const named = Object.entries(objectAt(roster.entries, 'agents.entries')).flatMap(([id, agent]) => {
     const where = `agents.entries.${id}`;
     const entry = agentAt({ ...objectAt(agent, where), id }, where);
@@ -124,8 +123,4 @@ export function configuredPath(text: string, what: string, env: Env, home: strin
       cause: error,
     });
   }
-}
-
-function isObject(value: Json): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,11 +1,12 @@
 import { join } from 'node:path';
 import { RouterError } from '../errors.js';
+import { isObject } from '../json.js';
 import type { HostNote } from '../slot/host.js';
 import type { HostConfig } from './config.js';
 import { type FoundStores, findStores, loginProviders } from './found-stores.js';
 import type { Ground } from './ground.js';
 import type { Layout, Provider } from './layout.js';
-import { isObject } from './profiles.js';
+import { leftover, movedFrom, nameOf, reason, releaseReasons, unknownSchema } from './reasons.js';
 import { compareVersions, type Release } from './release.js';
 import type { DatabaseLook, StoreRows } from './sqlite-store.js';
 
@@ -22,6 +23,8 @@ export interface Examined {
   readonly databases: ReadonlyMap<string, DatabaseLook | null>;
   /** Whether our own adapter knows these stores; `needsSdk` says why not. */
   readonly needsSdk: string | null;
+  /** No login was ever stored here. */
+  readonly isFresh: boolean;
   /** The highest `user_version` found of the shared database and of the agents' ones; 0 where there is none. */
   readonly schemas: { readonly state: number; readonly agent: number };
   readonly reasons: readonly HostNote[];
@@ -41,16 +44,20 @@ const FIRST = { renamed: '2026.6.1', agentDatabases: '2026.6.5', sharedDatabase:
  */
 export async function examine(ground: Ground): Promise<Examined> {
   const found = await findStores(ground);
-  const databases = [...found.databases.values()].some((look) => look !== null);
-  if (found.state === null && !databases) return await examineJson(ground, found);
+  const hasDatabases = [...found.databases.values()].some((look) => look !== null);
   const { shared } = found.state ?? { shared: null };
   if (shared !== null) return examineShared(ground, found, shared);
+  const damage = found.broken.get('main') ?? (hasDatabases ? undefined : [...found.broken.values()][0]);
+  if (damage !== undefined) throw damage;
+  if (found.state === null && !hasDatabases) return await examineJson(ground, found);
   // An empty store is one too, unless the logins still lie beside it.
   const owns = (look: DatabaseLook | null) =>
     look !== null && (hasLogins(look) || (look.rows.profiles !== null && found.json === null));
   const populated = [...found.databases.values()].some(owns);
   if (populated) return examineAgents(ground, found);
-  return databases && !found.json ? fresh(ground, found, 'sqlite-agent') : await examineJson(ground, found);
+  return hasDatabases && !found.json
+    ? fresh(ground, found, 'sqlite-agent')
+    : await examineJson(ground, found);
 }
 
 async function examineJson(ground: Ground, found: FoundStores): Promise<Examined> {
@@ -173,6 +180,8 @@ function examineShared(ground: Ground, found: FoundStores, location: 'state-db' 
   }
   const { state } = found;
   const inState = location === 'state-db';
+  const damage = found.broken.get('main');
+  if (!inState && damage !== undefined) throw damage;
   const look = inState ? state : main;
   if (look === null || look.rows.profiles === null) return fresh(ground, found, layout);
   const foreign =
@@ -203,6 +212,7 @@ function fresh(ground: Ground, found: FoundStores, layout: Layout): Examined {
     shared: inState
       ? { rows: 'shared', path: join(ground.stateDir, 'state', 'openclaw.sqlite') }
       : { rows: 'agent', path: join(ground.sharedDir, 'openclaw-agent.sqlite') },
+    isFresh: true,
     needsSdk: 'this OpenClaw holds no login yet, and only it decides where its first one goes',
     reasons: [
       ...releaseReasons(ground, ground.installed),
@@ -221,6 +231,7 @@ function examined({ stateDir }: Ground, found: FoundStores, answer: Answer): Exa
     statePath: state?.path ?? null,
     databases,
     needsSdk: null,
+    isFresh: false,
     schemas: {
       state: state?.schema ?? 0,
       agent: Math.max(0, ...[...databases.values()].map((look) => look?.schema ?? 0)),
@@ -252,49 +263,9 @@ function hasLogins({ rows }: DatabaseLook): boolean {
   return isObject(profiles) && Object.keys(profiles).length > 0;
 }
 
-function unknownSchema({ path, schema }: DatabaseLook): string {
-  return `${path} is of schema ${schema}, which codex-router has not been tested with`;
-}
-
-function leftover(path: string, who: string): HostNote {
-  return { code: 'JSON_LEFTOVER', text: `${path} is a leftover that ${who} does not read` };
-}
-
-/** 6.5 to 7.35 register their databases by full path; one elsewhere tells that the folder was moved or copied here. */
-function movedFrom(stateDir: string, state: DatabaseLook | null): readonly HostNote[] {
-  const elsewhere = state?.registered.find(
-    (path) => path.startsWith('/') && !path.startsWith(`${stateDir}/`),
-  );
-  if (elsewhere === undefined) return [];
-  const text = `this state directory was moved or copied here: its register still names ${elsewhere}. Its logins may be in use there too`;
-  return [{ code: 'STATE_MOVED', text }];
-}
-
 /** With no package at hand, the release that last wrote openclaw.json, unless what lies there proves a later one. */
 function touchedBy({ lastTouched }: HostConfig, hasStateFile: boolean): Release | null {
   if (lastTouched === null || !/^\d+\.\d+\.\d+/.test(lastTouched)) return null;
   if (hasStateFile && compareVersions(lastTouched, '2026.4.7') < 0) return null;
   return { version: lastTouched, source: 'openclaw.json meta.lastTouchedVersion' };
-}
-
-function nameOf(release: Release | null): string {
-  return release === null ? 'this OpenClaw' : `OpenClaw ${release.version} (${release.source})`;
-}
-
-function releaseReasons(ground: Ground, release: Release | null): readonly HostNote[] {
-  if (ground.installed !== null)
-    return [
-      reason(
-        'RELEASE_INSTALLED',
-        `OpenClaw ${ground.installed.version} is installed (${ground.installed.source})`,
-      ),
-    ];
-  const unknown = reason('RELEASE_NOT_INSTALLED', 'no openclaw was found on PATH');
-  return release === null
-    ? [unknown]
-    : [unknown, reason('RELEASE_TOLD', `${release.source} says ${release.version}`)];
-}
-
-function reason(code: string, text: string): HostNote {
-  return { code, text };
 }

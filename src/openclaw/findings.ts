@@ -3,6 +3,7 @@ import { RouterError } from '../errors.js';
 import type { FoundAgent, FoundLock, Host, HostFindings, HostNote } from '../slot/host.js';
 import type { Occupant, Slot } from '../slot/slot.js';
 import { type Adapters, directAdapters, sessionsPath } from './adapters.js';
+import { choosesOwn } from './agents.js';
 import { type Examined, examine } from './examine.js';
 import { gatewayPort, hostEnv, parseGatewayConfig } from './gateway-config.js';
 import { runningGateway } from './gateway-lock.js';
@@ -42,7 +43,7 @@ export async function hostFindings(deps: LocateDeps): Promise<HostFindings> {
     profileId,
     via: way.via,
     reasons: [...(examined?.reasons ?? []), ...way.reasons],
-    stores: await listStores(ground, examined, traits.stateFile, deps.env, deps.torn ?? PATIENCE),
+    stores: await listStores(ground, examined, traits.stateFile, deps.env, deps.torn ?? BRIEF),
     agents,
     locks,
     gateway: await gatewayOf(ground, deps),
@@ -80,7 +81,7 @@ function wayOf(
 }
 
 /** A file that is being written is whole again much sooner; a broken one is looked at several times here. */
-const PATIENCE: Patience = { tornMs: 200 };
+const BRIEF: Patience = { tornMs: 200 };
 
 /** Only for reading: no lock is ever waited for. */
 function adaptersOf(
@@ -117,8 +118,9 @@ async function runsOnOf(own: Slot, shared: Slot, copiesMain: boolean): Promise<F
     await shared.read();
     return 'main';
   }
-  const { occupant } = await own.read();
-  if (occupant.kind === 'absent') return 'main';
+  const reading = await own.read();
+  const { occupant } = reading;
+  if (occupant.kind === 'absent') return choosesOwn(reading) ? 'own' : 'main';
   if (occupant.kind !== 'login') return 'own';
   if (copiesMain) return 'copy';
   return holdsSame(occupant, (await shared.read()).occupant) ? 'copy' : 'own';

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { RouterError } from '../errors.js';
+import { isObject } from '../json.js';
 import type { Ground } from './ground.js';
-import { isObject, providerOf } from './profiles.js';
+import { providerOf } from './profiles.js';
 import { type DatabaseLook, lookAt } from './sqlite-store.js';
 import { readJsonFile, statOf } from './store-file.js';
 
@@ -10,21 +11,31 @@ export interface FoundStores {
   /** Null when there is none. */
   readonly state: DatabaseLook | null;
   readonly databases: ReadonlyMap<string, DatabaseLook | null>;
+  /** Why an agent's database could not be looked at. */
+  readonly broken: ReadonlyMap<string, RouterError>;
   /** An auth-profiles.json, in the order of the agents. */
   readonly json: string | null;
   readonly stateFile: boolean;
 }
 
-/** @throws SLOT_UNREADABLE, HOST_BUSY, HOST_NODE_TOO_OLD, IO when a database cannot be looked at */
+/** @throws SLOT_UNREADABLE, HOST_BUSY, HOST_NODE_TOO_OLD, IO when the shared database cannot be looked at */
 export async function findStores(ground: Ground): Promise<FoundStores> {
   const { stateDir, agents } = ground;
   const databases = new Map<string, DatabaseLook | null>();
+  const broken = new Map<string, RouterError>();
   let json: string | null = null;
   let stateFile = false;
   for (const agent of agents) {
     const folder = agent === 'main' ? ground.sharedDir : ground.agentDir(agent);
     const path = join(folder, 'openclaw-agent.sqlite');
-    databases.set(agent, (await isDatabase(path)) ? lookAt(path, 'agent', ground.databases.read) : null);
+    try {
+      databases.set(agent, (await isDatabase(path)) ? lookAt(path, 'agent', ground.databases.read) : null);
+    } catch (error) {
+      if (!(error instanceof RouterError) || error.code === 'HOST_NODE_TOO_OLD') throw error;
+      // One agent's damage is nobody else's: who needs this store hears of it.
+      broken.set(agent, error);
+      databases.set(agent, null);
+    }
     const profiles = join(folder, 'auth-profiles.json');
     if (json === null && (await statOf(profiles)) !== null) json = profiles;
     // Only where no package tells the release does it matter what lies there.
@@ -34,7 +45,7 @@ export async function findStores(ground: Ground): Promise<FoundStores> {
   // 6.1 has one for other purposes: only its content tells.
   const shared = join(stateDir, 'state', 'openclaw.sqlite');
   const state = (await isDatabase(shared)) ? lookAt(shared, 'shared', ground.databases.read) : null;
-  return { state, databases, json, stateFile };
+  return { state, databases, broken, json, stateFile };
 }
 
 /** No database is a pipe or a device, and opening one could wait for ever. */

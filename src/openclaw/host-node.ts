@@ -37,7 +37,7 @@ export interface HostPackage {
 
 /**
  * A Node that can read SQLite: the one that runs this process, the ones on PATH, the one of the `openclaw` on PATH, the running
- * gateway's, a service's. Only one that is root's or ours and that nobody else may write is run to ask for its version.
+ * gateway's, a service's. Only one that is root's or ours and that not everybody may write is run to ask for its version.
  * @param engines with it, only a Node that fits (`HostPackage.engines`).
  */
 export async function findHostNode(

@@ -1,6 +1,6 @@
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
-import type { Json, JsonObject } from '../json.js';
+import { isObject, type Json, type JsonObject, parseJson } from '../json.js';
 import { ioError } from '../os/atomic.js';
 import { readFile, realpath } from '../os/files.js';
 
@@ -95,10 +95,6 @@ async function parseFile(path: string): Promise<Json | undefined> {
   }
 }
 
-function parseJson(text: string): Json {
-  return JSON.parse(text) as Json;
-}
-
 function unreadable(path: string, why: string): RouterError {
   return new RouterError('HOST_UNREADABLE', `cannot understand OpenClaw's configuration ${path}: ${why}`, {
     hint: 'openclaw config validate says what is wrong',
@@ -107,8 +103,4 @@ function unreadable(path: string, why: string): RouterError {
 
 function isList(value: Json): value is readonly Json[] {
   return Array.isArray(value);
-}
-
-function isObject(value: Json): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,11 +1,10 @@
 import { dirname, join } from 'node:path';
 import { RouterError } from '../errors.js';
-import type { JsonObject } from '../json.js';
-import { writeAtomic } from '../os/atomic.js';
+import { isObject, type JsonObject } from '../json.js';
 import type { Occupant, Revision, Slot, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js';
 import { type HostLock, type LockPatience, storeLock, withHostLocks } from './locks.js';
 import { refuseForeignOwner } from './owner.js';
-import { isObject, parseState, parseStore } from './profiles.js';
+import { parseState, parseStore } from './profiles.js';
 import type { SealedPlace } from './sealed.js';
 import { setIn } from './selection.js';
 import {
@@ -15,8 +14,16 @@ import {
   revisionOf,
   type StoreDocuments,
   type StoreShape,
+  slotChanged,
 } from './store-document.js';
-import { isUnchanged, type JsonFile, type Patience, readJsonFile, statOf } from './store-file.js';
+import {
+  isUnchanged,
+  type JsonFile,
+  type Patience,
+  readJsonFile,
+  statOf,
+  writeUnchanged,
+} from './store-file.js';
 
 export interface JsonSlotPlace {
   readonly address: SlotAddress;
@@ -111,17 +118,17 @@ async function replace(place: JsonSlotPlace, change: SlotChange): Promise<SlotRe
   await refuseForeignOwner([place.profilesPath, place.statePath], place.uid);
   const locks = [...place.locks(), storeLock(place.profilesPath)];
   // Before the locks: making one can create folders, and nothing may appear where the store is refused.
-  if (revisionIn(place, await load(place)) !== change.expect) throw slotChanged(place);
+  if (revisionIn(place, await load(place)) !== change.expect) throw slotChanged(place.address);
   return await withHostLocks(locks, place.lock, async () => {
     for (let attempt = 1; ; attempt += 1) {
       const loaded = await load(place);
-      if (revisionIn(place, loaded) !== change.expect) throw slotChanged(place);
+      if (revisionIn(place, loaded) !== change.expect) throw slotChanged(place.address);
       try {
         await write(place, loaded, change);
         return readingIn(place, await load(place));
       } catch (error) {
         if (!(error instanceof MovedError)) throw error;
-        if (attempt === 5) throw slotChanged(place);
+        if (attempt === 5) throw slotChanged(place.address);
       }
     }
   });
@@ -152,17 +159,6 @@ async function write(place: JsonSlotPlace, loaded: Loaded, change: SlotChange): 
 /** OpenClaw's own format: two blanks and a line break at the end. A document that would not change is not written. */
 async function writeDoc(path: string, before: JsonFile | null, after: JsonObject): Promise<void> {
   if (before !== null && JSON.stringify(before.value) === JSON.stringify(after)) return;
-  await writeAtomic(path, `${JSON.stringify(after, null, 2)}\n`, {
-    beforeRename: async () => {
-      if (!(await isUnchanged(path, before?.bytes ?? null))) throw new MovedError();
-    },
-  });
-}
-
-function slotChanged(place: JsonSlotPlace): RouterError {
-  return new RouterError(
-    'SLOT_CHANGED',
-    `OpenClaw changed ${place.address.profileId} of agent ${place.address.agent} at the same moment`,
-    { hint: 'run the command again; nothing was changed' },
-  );
+  const text = `${JSON.stringify(after, null, 2)}\n`;
+  if (!(await writeUnchanged(path, text, before?.bytes ?? null))) throw new MovedError();
 }

@@ -1,7 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type JSON5 from 'json5';
-import type { Json, JsonObject } from '../json.js';
-import { isObject } from './profiles.js';
+import { isObject, type Json, type JsonObject } from '../json.js';
 
 /** Where in a JSON5 text a member stands. Offsets of the text; `comma` is that of the one behind it, null without one. */
 interface Member {

@@ -1,15 +1,14 @@
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { RouterError } from '../errors.js';
-import type { Json } from '../json.js';
-import { ioError, writeAtomic } from '../os/atomic.js';
+import { isObject, type Json } from '../json.js';
+import { ioError } from '../os/atomic.js';
 import { readFile } from '../os/files.js';
 import type { HostLabel, HostNote } from '../slot/host.js';
 import { type HostConfig, readConfig } from './config.js';
 import { includesAlong, type Json5, withoutMember } from './json5-member.js';
 import { refuseForeignOwner } from './owner.js';
-import { isObject } from './profiles.js';
 import { compareVersions, type Release } from './release.js';
-import { isUnchanged } from './store-file.js';
+import { writeUnchanged } from './store-file.js';
 
 export interface LabelPlace {
   readonly config: HostConfig;
@@ -102,22 +101,10 @@ async function removeFrom(file: string, path: readonly string[], json5: Json5): 
     if (!Buffer.from(text, 'utf8').equals(bytes)) throw unreadable(file, 'it is not UTF-8 text');
     const next = edited(file, text, path, json5);
     if (next === null) return;
-    try {
-      await writeAtomic(file, next, {
-        beforeRename: async () => {
-          if (!(await isUnchanged(file, bytes))) throw new MovedError();
-        },
-      });
-      return;
-    } catch (error) {
-      if (!(error instanceof MovedError)) throw error;
-      if (attempt === 5) throw busy(file);
-    }
+    if (await writeUnchanged(file, next, bytes)) return;
+    if (attempt === 5) throw busy(file);
   }
 }
-
-/** Somebody else wrote the file between our read and our rename. */
-class MovedError extends Error {}
 
 function edited(file: string, text: string, path: readonly string[], json5: Json5): string | null {
   try {

@@ -1,12 +1,11 @@
 import { join } from 'node:path';
 import { RouterError } from '../errors.js';
-import type { JsonObject } from '../json.js';
+import { isObject, type JsonObject } from '../json.js';
 import type { Env } from '../os/folders.js';
 import type { FoundStore } from '../slot/host.js';
 import { sessionsPath } from './adapters.js';
 import type { Examined } from './examine.js';
 import type { Ground } from './ground.js';
-import { isObject } from './profiles.js';
 import { withReading } from './sqlite.js';
 import { hasTable, lookAt, type StoreRows, schemaOf } from './sqlite-store.js';
 import { type Patience, readJsonFile, statOf } from './store-file.js';
@@ -25,7 +24,7 @@ export async function listStores(
 ): Promise<readonly FoundStore[]> {
   const listed: FoundStore[] = [];
   const statePath = join(ground.stateDir, 'state', 'openclaw.sqlite');
-  if (await isThere(statePath)) listed.push(logins(found, statePath, null, 'shared'));
+  if (await isThere(statePath)) listed.push(await logins(found, statePath, null, 'shared'));
   const folders = new Set<string>();
   for (const agent of ground.agents) {
     const own = agent === 'main' ? [ground.sharedDir, ground.agentDir(agent)] : [ground.agentDir(agent)];
@@ -48,7 +47,7 @@ async function storesIn(
   const listed: FoundStore[] = [];
   const database = join(folder, 'openclaw-agent.sqlite');
   if (await isThere(database)) {
-    listed.push(logins(found, database, agent, 'agent'), ...sessionRows(found, database, agent));
+    listed.push(await logins(found, database, agent, 'agent'), ...sessionRows(found, database, agent));
   }
   const inJson = found === null ? null : found.layout.startsWith('json');
   for (const [name, holds, read] of [
@@ -62,7 +61,7 @@ async function storesIn(
     listed.push(
       await attempt({ path, format: 'json', holds, agent }, async () => {
         const value = (await readJsonFile(path, 'SLOT_UNREADABLE', torn))?.value ?? {};
-        const profiles = holds === 'logins' ? profilesOf(value, name === 'auth.json') : [];
+        const profiles = holds === 'logins' ? profileIds(value, name === 'auth.json') : [];
         const holdsAny = holds === 'logins' ? profiles.length > 0 : Object.keys(value).length > 0;
         return { schema: null, profiles, state: stateOf(holdsAny, read) };
       }),
@@ -78,17 +77,22 @@ function stateOf(holdsAny: boolean, read: boolean | null): FoundStore['state'] {
   return read ? 'used' : 'leftover';
 }
 
-function profilesOf(value: JsonObject, bare = false): readonly string[] {
+function profileIds(value: JsonObject, bare = false): readonly string[] {
   const profiles = bare ? value : value.profiles;
   return isObject(profiles) ? Object.keys(profiles) : [];
 }
 
 /** The rows of a database that hold logins. */
-function logins(found: Examined | null, path: string, agent: string | null, rows: StoreRows): FoundStore {
+async function logins(
+  found: Examined | null,
+  path: string,
+  agent: string | null,
+  rows: StoreRows,
+): Promise<FoundStore> {
   const place = { path, format: 'sqlite', holds: 'logins', agent } as const;
-  return attemptAt(place, () => {
+  return await attempt(place, async () => {
     const look = lookAt(path, rows);
-    const profiles = profilesOf(look.rows.profiles?.value ?? {});
+    const profiles = profileIds(look.rows.profiles?.value ?? {});
     // Where a mixed state is refused, nobody reads a store until OpenClaw's doctor has been there.
     const read =
       found === null || found.refusal !== null ? null : found.shared !== null && readsRows(found, rows);
@@ -150,14 +154,6 @@ type Seen = Pick<FoundStore, 'schema' | 'profiles' | 'state'>;
 async function attempt(place: Place, look: () => Promise<Seen>): Promise<FoundStore> {
   try {
     return { ...place, ...(await look()), trouble: null };
-  } catch (error) {
-    return failed(place, error);
-  }
-}
-
-function attemptAt(place: Place, look: () => Seen): FoundStore {
-  try {
-    return { ...place, ...look(), trouble: null };
   } catch (error) {
     return failed(place, error);
   }

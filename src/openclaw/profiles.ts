@@ -1,10 +1,11 @@
+import { createHash } from 'node:crypto';
 import { type IdentityHints, identityOf, readClaims } from '../claims.js';
 import { type ErrorCode, RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
 import type { Identity } from '../identity.js';
-import type { Json, JsonObject } from '../json.js';
+import { isObject, type Json, type JsonObject } from '../json.js';
 import { Secret } from '../secret.js';
-import type { Neighbour, Occupant } from '../slot/slot.js';
+import type { LostLogin, Neighbour, Occupant } from '../slot/slot.js';
 
 /**
  * auth-profiles.json, carried whole: `raw` is what the file held, unknown fields and key order included. The groups are
@@ -118,7 +119,7 @@ export function parseEntry(
   const foreign = foreignKind(entry, place.provider);
   if (foreign !== null) return { kind: 'foreign', what: foreign };
   const fence = fenceOf(entry);
-  if (fence !== null) return fence === 'pending' ? { kind: 'refreshing' } : { kind: 'lost' };
+  if (fence !== null) return fence.failed ? lostLogin(place, entry, fence.digest) : { kind: 'refreshing' };
   const accessToken = new Secret(tokenAt(place, entry, 'access'));
   const refreshToken = new Secret(tokenAt(place, entry, 'refresh'));
   const expires = entry.expires ?? null;
@@ -149,14 +150,29 @@ export function parseEntry(
 }
 
 /** What stands where the tokens were while, or since, the host refreshed them (9.4: `oauth-refresh-marker.ts`). */
-const FENCE = /^openclaw-oauth-refresh-fence:v\d+:[^:]+:(failed:)?/;
+const FENCE = /^openclaw-oauth-refresh-fence:v\d+:[^:]+:(failed:)?(?:access|refresh):(.*)$/;
 
-function fenceOf({ access, refresh }: JsonObject): 'pending' | 'failed' | null {
-  for (const token of [access, refresh]) {
+function fenceOf({
+  access,
+  refresh,
+}: JsonObject): { readonly failed: boolean; readonly digest: string } | null {
+  for (const token of [refresh, access]) {
     const found = typeof token === 'string' ? FENCE.exec(token) : null;
-    if (found !== null) return found[1] === undefined ? 'pending' : 'failed';
+    if (found !== null) return { failed: found[1] !== undefined, digest: found[2] ?? '' };
   }
   return null;
+}
+
+/** The fence holds a digest of the token that was sent (9.6: `buildOAuthRefreshSecretDigest`). */
+function lostLogin({ id, provider }: EntryPlace, entry: JsonObject, digest: string): LostLogin {
+  return {
+    kind: 'lost',
+    accountId: typeof entry.accountId === 'string' ? entry.accountId : null,
+    spent: (token) => {
+      const generation = ['openclaw.oauth-refresh-generation', 1, id, provider, 'refresh', token.reveal()];
+      return createHash('sha256').update(JSON.stringify(generation)).digest('hex') === digest;
+    },
+  };
 }
 
 /** The identity, or in words why the tokens do not tell it. */
@@ -264,8 +280,4 @@ function unreadableEntry(place: EntryPlace, why: string): RouterError {
   return new RouterError('SLOT_UNREADABLE', `cannot understand ${place.id} in ${place.path}: ${why}`, {
     hint: 'look at the entry or log in again with openclaw models auth login; nothing was changed',
   });
-}
-
-export function isObject(value: Json | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -59,9 +59,6 @@ export function traitsOf(release: Release | null, hasStateFile: boolean): Releas
   };
 }
 
-/** The last release whose JSON store has the slot as `openai-codex:*`; 2026.6.1 renamed the provider. */
-export const LAST_JSON_RELEASE = '2026.5.28';
-
 /**
  * The package behind the first `openclaw` on PATH: its link followed, else the node_modules of the npm prefix that
  * folder belongs to. Null when there is none; a package that cannot be read counts as none.

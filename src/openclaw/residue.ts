@@ -3,13 +3,12 @@ import { basename, join } from 'node:path';
 import { identityOf, readClaims } from '../claims.js';
 import { RouterError, systemErrorCode } from '../errors.js';
 import type { Identity } from '../identity.js';
-import type { JsonObject } from '../json.js';
+import { isObject, type JsonObject } from '../json.js';
 import { lstat, readdir, readFile } from '../os/files.js';
 import { Secret } from '../secret.js';
 import type { FoundStore, HostFindings } from '../slot/host.js';
 import type { Residue, ResidueFile, ResidueLogin } from '../slot/residue.js';
 import { type FoundToken, hashOf, isDatabase, tokensIn, tokensInPages } from './found-tokens.js';
-import { isObject } from './profiles.js';
 import { lookAt } from './sqlite-store.js';
 import { readJsonFile } from './store-file.js';
 
@@ -176,17 +175,17 @@ function loginOf(found: FoundToken, { tokens }: Held): ResidueLogin {
 }
 
 function ownerOf(access: Secret): Identity | null {
-  try {
-    return identityOf(access);
-  } catch (error) {
-    if (error instanceof RouterError) return null;
-    throw error;
-  }
+  return unlessBroken(() => identityOf(access));
 }
 
 function expiryOf(access: Secret): number | null {
+  return unlessBroken(() => readClaims(access)?.expiresAt ?? null);
+}
+
+/** Null for what cannot be understood: it holds nothing that anybody could use. */
+function unlessBroken<T>(look: () => T): T | null {
   try {
-    return readClaims(access)?.expiresAt ?? null;
+    return look();
   } catch (error) {
     if (error instanceof RouterError) return null;
     throw error;
@@ -209,8 +208,7 @@ async function heldTokens({ stores, profileId }: HostFindings): Promise<Held> {
     if (holds !== 'logins' || state !== 'used') continue;
     const documents = format === 'json' ? [await jsonAt(path)] : documentsAt(path);
     for (const document of documents) {
-      const profiles = isObject(document?.profiles) ? Object.entries(document.profiles) : [];
-      for (const [id, entry] of profiles) if (isObject(entry)) note(held, entry, id === profileId);
+      for (const [id, entry] of entriesOf(document)) note(held, entry, id === profileId);
     }
   }
   return held;
@@ -235,24 +233,23 @@ async function jsonAt(path: string): Promise<JsonObject | null> {
   }
 }
 
-/** The profiles in the rows of a database; a broken one has none that anybody could read. */
+/** The profiles in the rows of a database. */
 function documentsAt(path: string): readonly (JsonObject | null)[] {
-  return (['shared', 'agent'] as const).map((rows) => {
-    try {
-      return lookAt(path, rows).rows.profiles?.value ?? null;
-    } catch (error) {
-      if (error instanceof RouterError) return null;
-      throw error;
-    }
-  });
+  return (['shared', 'agent'] as const).map((rows) =>
+    unlessBroken(() => lookAt(path, rows).rows.profiles?.value ?? null),
+  );
+}
+
+function entriesOf(document: JsonObject | null): readonly (readonly [string, JsonObject])[] {
+  const profiles = isObject(document?.profiles) ? Object.entries(document.profiles) : [];
+  return profiles.flatMap(([id, entry]) => (isObject(entry) ? [[id, entry] as const] : []));
 }
 
 /** Tokens that are in a database because that is where its logins are. */
 function rowTokens(path: string): ReadonlySet<string> {
   const held: Held = { tokens: new Map(), sealed: new Set() };
   for (const document of documentsAt(path)) {
-    const profiles = isObject(document?.profiles) ? Object.values(document.profiles) : [];
-    for (const entry of profiles) if (isObject(entry)) note(held, entry, false);
+    for (const [, entry] of entriesOf(document)) note(held, entry, false);
   }
   return new Set(held.tokens.keys());
 }

@@ -1,6 +1,7 @@
 import { RouterError } from '../errors.js';
 import type { Env } from '../os/folders.js';
-import { type AdapterDeps, type Adapters, storesOf } from './adapters.js';
+import type { Slot } from '../slot/slot.js';
+import { type AdapterDeps, type Adapters, directAdapters, storesOf } from './adapters.js';
 import type { Examined } from './examine.js';
 import type { Ground } from './ground.js';
 import { findHostNode, findHostPackage } from './host-node.js';
@@ -9,13 +10,14 @@ import { compareVersions } from './release.js';
 import { openSdk } from './sdk.js';
 import { sdkPins } from './sdk-pins.js';
 import { sdkSlot } from './sdk-slot.js';
+import { readingOf, type StoreShape } from './store-document.js';
 
 export interface SdkAdapterDeps extends AdapterDeps {
   /** The built src/openclaw/sdk-child.ts. */
   readonly childPath: string;
 }
 
-/** The first release whose plugin SDK has what is needed (facts: openclaw-sqlite.md, section 3). */
+/** The first release whose plugin SDK has what is needed (run: 5.12 to 9.6). */
 const FIRST_SDK = '2026.5.12';
 
 /**
@@ -51,19 +53,28 @@ export async function sdkAdapters(ground: Ground, found: Examined, deps: SdkAdap
     childPath: deps.childPath,
   });
   const locks = refreshLocks(stateDir, found.provider, profileId, installed.version);
+  const stores = storesOf(ground, found, deps, ({ address, shape, folder, rows, isMain }) => {
+    const agentDir = rows === 'shared' || isMain ? null : folder;
+    const slot = sdkSlot({ address, shape, sdk, agentDir, now, locks, lock });
+    return found.isFresh ? unwritten(slot, shape) : slot;
+  });
+  // Sessions of a fresh host are few or none, and where they are is known.
+  const pinsOf = found.isFresh
+    ? directAdapters(ground, found, deps).pinsOf
+    : (agent: string) => sdkPins({ agent, sdk });
+  return { ...stores, pinsOf };
+}
+
+/** A slot of a host without any login: looking does not ask the SDK, which would make the databases. */
+function unwritten(slot: Slot, shape: StoreShape): Slot {
+  let written = false;
   return {
-    ...storesOf(ground, found, deps, ({ address, shape, folder, rows, isMain }) =>
-      sdkSlot({
-        address,
-        shape,
-        sdk,
-        agentDir: rows === 'shared' || isMain ? null : folder,
-        now,
-        locks,
-        lock,
-      }),
-    ),
-    pinsOf: (agent) => sdkPins({ agent, sdk }),
+    address: slot.address,
+    read: async () => (written ? await slot.read() : readingOf(shape, { profiles: null, state: null })),
+    replace: async (change) => {
+      written = true;
+      return await slot.replace(change);
+    },
   };
 }
 

@@ -22,6 +22,7 @@ export function kindOf(error: unknown): string {
 
 /** A function of OpenClaw, of which nothing is known. */
 export type Call = (...args: readonly unknown[]) => unknown;
+
 /** One module of the plugin SDK. */
 export interface Module {
   /** @throws Trouble `missing` */
@@ -33,9 +34,7 @@ export interface Module {
 export async function load(root: string, name: string): Promise<Module> {
   let exported: object;
   try {
-    exported = parseNamespace(
-      await import(pathToFileURL(join(root, 'dist', 'plugin-sdk', `${name}.js`)).href),
-    );
+    exported = objectOf(await import(pathToFileURL(join(root, 'dist', 'plugin-sdk', `${name}.js`)).href));
   } catch (error) {
     throw new Trouble('import', kindOf(error));
   }
@@ -50,7 +49,8 @@ export async function load(root: string, name: string): Promise<Module> {
   };
 }
 
-export function parseNamespace(found: unknown): object {
+/** Empty for what is no object. */
+export function objectOf(found: unknown): object {
   return typeof found === 'object' && found !== null ? found : {};
 }
 

@@ -1,6 +1,6 @@
+import { isObject } from '../json.js';
 import type { PinOutcome, Pins, SessionEntry } from '../slot/pins.js';
 import { agentOf, canonicalKey } from '../slot/session.js';
-import { isObject } from './profiles.js';
 import type { Sdk } from './sdk.js';
 import { unexpected } from './sdk-slot.js';
 import { parseSessionEntry } from './session-entry.js';

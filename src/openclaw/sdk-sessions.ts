@@ -1,7 +1,7 @@
 import type { JsonObject } from '../json.js';
 import type { PinOutcome } from '../slot/pins.js';
 import type { SdkRequest, SentSession } from './sdk-message.js';
-import { load, type Module, parseDocument, parseNamespace, Trouble } from './sdk-module.js';
+import { load, type Module, objectOf, parseDocument, Trouble } from './sdk-module.js';
 import { isPinned, pinOf } from './session-entry.js';
 
 const SESSION_FIELDS = [
@@ -28,7 +28,7 @@ export async function listSessions(root: string, sessions: Module, agent: string
     return Array.isArray(found) ? found.map(parseListed) : [];
   }
   const store: unknown = sessions.need('loadSessionStore')(await storePath(root, sessions, agent));
-  return Object.entries(parseNamespace(store)).map(([key, entry]) => ({ key, entry: narrowed(entry) }));
+  return Object.entries(objectOf(store)).map(([key, entry]) => ({ key, entry: narrowed(entry) }));
 }
 
 function parseListed(found: unknown): SentSession {
@@ -49,7 +49,7 @@ function narrowed(entry: unknown): JsonObject {
 async function storePath(root: string, sessions: Module, agent: string): Promise<unknown> {
   const config = await load(root, 'config-runtime');
   const read = config.find('getRuntimeConfig') ?? config.need('loadConfig');
-  const found = parseNamespace(read());
+  const found = objectOf(read());
   const session: unknown = 'session' in found ? found.session : null;
   const store =
     typeof session === 'object' && session !== null && 'store' in session ? session.store : undefined;

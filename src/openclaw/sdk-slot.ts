@@ -1,10 +1,11 @@
 import { RouterError } from '../errors.js';
+import { isObject } from '../json.js';
 import type { Slot, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js';
 import { type HostLock, type LockPatience, withHostLocks } from './locks.js';
-import { isObject, parseStore } from './profiles.js';
+import { parseStore } from './profiles.js';
 import type { Sdk, SdkResult } from './sdk.js';
 import { encodeHolding } from './sdk-message.js';
-import { readingOf, type StoreShape } from './store-document.js';
+import { readingOf, type StoreShape, slotChanged } from './store-document.js';
 
 export interface SdkSlotPlace {
   readonly address: SlotAddress;
@@ -41,13 +42,7 @@ async function replace(
   const sent = put === null || put === 'keep' ? put : encodeHolding(put);
   const request = { op: 'replace', agentDir, shape, expect, put: sent, takeOut, now: now() } as const;
   const answer = await sdk.ask(request, 'SLOT_UNREADABLE');
-  if (answer.stage === 'changed') {
-    throw new RouterError(
-      'SLOT_CHANGED',
-      `OpenClaw changed ${address.profileId} of agent ${address.agent} at the same moment`,
-      { hint: 'run the command again; nothing was changed' },
-    );
-  }
+  if (answer.stage === 'changed') throw slotChanged(address);
   const reading = readingIn(shape, sdk, answer);
   if (put !== null && put !== 'keep' && reading.occupant.kind === 'absent') throw notKept(address, sdk);
   return reading;

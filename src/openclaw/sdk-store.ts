@@ -1,8 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { Json, JsonObject } from '../json.js';
-import { isObject } from './profiles.js';
+import { isObject, type Json, type JsonObject } from '../json.js';
 import { decodeHolding, type SdkAnswer, type SdkRequest } from './sdk-message.js';
 import { kindOf, type Module, parseDocument, Trouble } from './sdk-module.js';
 import { changedDocuments, revisionOf } from './store-document.js';

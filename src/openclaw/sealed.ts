@@ -1,12 +1,11 @@
 import { createDecipheriv, createHash } from 'node:crypto';
 import { join, relative } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
-import type { Json, JsonObject } from '../json.js';
+import { isObject, type Json, type JsonObject, parseJsonObject } from '../json.js';
 import { ioError } from '../os/atomic.js';
 import { readFile, realpath } from '../os/files.js';
 import type { Env } from '../os/folders.js';
 import { absolutePath } from './places.js';
-import { isObject } from './profiles.js';
 import { readJsonFile } from './store-file.js';
 import { filled } from './text.js';
 
@@ -120,8 +119,8 @@ async function unseal(encrypted: Json, aad: string, place: SealedPlace): Promise
   const keys = await keysOf(place);
   for (const key of keys) {
     const text = decrypt(key.seed, { iv, tag, ciphertext, aad });
-    const value: Json = text === null ? null : parse(text);
-    if (isObject(value)) return value;
+    const value = text === null ? null : parseJsonObject(text);
+    if (value !== null) return value;
   }
   const keychain = place.platform === 'darwin' ? ' (a key in the macOS Keychain is not asked for here)' : '';
   if (keys.length === 0) throw trouble(place, `the key of its sealed side file is not there${keychain}`, KEY);
@@ -148,14 +147,6 @@ function decrypt(
       opening.update(Buffer.from(sealed.ciphertext, 'base64url')),
       opening.final(),
     ]).toString('utf8');
-  } catch {
-    return null;
-  }
-}
-
-function parse(text: string): Json {
-  try {
-    return JSON.parse(text) as Json;
   } catch {
     return null;
   }

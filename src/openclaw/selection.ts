@@ -1,9 +1,9 @@
-import type { Json, JsonObject } from '../json.js';
-import { isObject } from './profiles.js';
+import { isObject, type Json, type JsonObject } from '../json.js';
 
 /**
  * Order, lastGood and usageStats: how OpenClaw chooses among the profiles of a provider. The same three groups lie in
- * auth-profiles.json (to 4.5) or auth-state.json (from 4.7), whose entries win key by key where both have them.
+ * auth-profiles.json (to 4.5), or in auth-state.json (from 4.7) and the state rows (from 6.5), whose entries win key by key
+ * where both have them.
  */
 export interface SelectionKey {
   readonly provider: string;
@@ -27,6 +27,14 @@ export function isSelectable(
     lookUp(layers, 'lastGood', key.provider) === key.profileId &&
     !layers.some((layer) => namesRenamed(layer, key.provider))
   );
+}
+
+/** The ids that order and lastGood name; empty when both are silent. */
+export function namedBy(layers: readonly JsonObject[], provider: string): readonly string[] {
+  const order = lookUp(layers, 'order', provider);
+  const good = lookUp(layers, 'lastGood', provider);
+  const ids = [...(Array.isArray(order) ? order : []), good];
+  return [...new Set(ids.filter((id) => typeof id === 'string'))];
 }
 
 /** Whether an agent's own store leaves the choice, and what is known of the slot, to main's. */
@@ -77,7 +85,7 @@ function lookUp(layers: readonly JsonObject[], group: string, key: string): Json
 
 /**
  * Makes the slot what unpinned and later sessions land on. lastGood matters beside the order: when the slot's refresh
- * fails, OpenClaw silently runs on lastGood's profile otherwise (facts: section 3).
+ * fails, OpenClaw silently runs on lastGood's profile otherwise (seen on 3.28 and 5.7).
  */
 export function select(doc: JsonObject, key: SelectionKey, behind: readonly string[] = []): JsonObject {
   const ordered = setIn(doc, 'order', key.provider, [key.profileId, ...behind]);

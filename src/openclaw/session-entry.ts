@@ -1,6 +1,5 @@
-import type { Json, JsonObject } from '../json.js';
+import { isObject, type Json, type JsonObject } from '../json.js';
 import type { SessionEntry } from '../slot/pins.js';
-import { isObject } from './profiles.js';
 
 /**
  * Only the few fields that are needed are narrowed by hand: a schema per entry would take seconds on 10,000 of them. Where the

@@ -1,13 +1,11 @@
 import { RouterError } from '../errors.js';
-import type { JsonObject } from '../json.js';
-import { writeAtomic } from '../os/atomic.js';
+import { isObject, type JsonObject } from '../json.js';
 import type { PinOutcome, Pins, SessionEntry } from '../slot/pins.js';
 import { agentOf, canonicalKey } from '../slot/session.js';
 import { type LockPatience, sessionsLock, withHostLocks } from './locks.js';
 import { refuseForeignOwner } from './owner.js';
-import { isObject } from './profiles.js';
 import { isPinned, parseSessionEntry, pinnedEntry, pinOf } from './session-entry.js';
-import { isUnchanged, type JsonFile, type Patience, readJsonFile } from './store-file.js';
+import { isUnchanged, type JsonFile, type Patience, readJsonFile, writeUnchanged } from './store-file.js';
 
 export interface PinsPlace {
   readonly agent: string;
@@ -48,7 +46,6 @@ function loader(place: PinsPlace): Load {
 }
 
 /**
- * Only the few fields that are needed are narrowed by hand: a schema per entry would take seconds on 10,000 of them.
  * With one store for several agents (`session.store` without `{agentId}`) the others' entries are left out.
  * @throws HOST_UNREADABLE naming the entry that is not an object.
  */
@@ -81,9 +78,10 @@ async function setPins(
     if (outcomes.every(({ result }) => result !== 'set')) return outcomes;
     if (attempt === 1) await refuseForeignOwner([place.path], place.uid);
     // A big store takes long to parse and print: that is done outside the lock, the comparison inside it.
+    // OpenClaw writes this file without a line break at the end.
     const text = JSON.stringify(store, null, 2);
     const written = await withHostLocks([sessionsLock(place.path)], place.lock, () =>
-      write(place, file, text),
+      writeUnchanged(place.path, text, file.bytes),
     );
     if (written) return await proved(place, load, text, outcomes, profileId);
     if (attempt === ATTEMPTS) {
@@ -91,23 +89,6 @@ async function setPins(
         outcome.result === 'set' ? { ...outcome, is: outcome.was, result: 'pending' } : outcome,
       );
     }
-  }
-}
-
-/** OpenClaw writes this file without a line break at the end. False when the host changed it meanwhile. */
-async function write(place: PinsPlace, file: JsonFile, text: string): Promise<boolean> {
-  let moved = false;
-  try {
-    await writeAtomic(place.path, text, {
-      beforeRename: async () => {
-        moved = !(await isUnchanged(place.path, file.bytes));
-        if (moved) throw new Error('moved');
-      },
-    });
-    return true;
-  } catch (error) {
-    if (moved) return false;
-    throw error;
   }
 }
 

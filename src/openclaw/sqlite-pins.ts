@@ -1,10 +1,9 @@
 import { RouterError } from '../errors.js';
-import type { Json, JsonObject } from '../json.js';
+import { type JsonObject, parseJsonObject } from '../json.js';
 import type { PinOutcome, Pins, SessionEntry, SessionSurvey } from '../slot/pins.js';
 import { canonicalKey } from '../slot/session.js';
 import type { LockPatience } from './locks.js';
 import { refuseForeignOwner } from './owner.js';
-import { isObject } from './profiles.js';
 import { isPinned, parseSessionEntry, pinnedEntry, pinOf } from './session-entry.js';
 import type { Databases, Sql, SqlRow } from './sqlite.js';
 import { hasTable, refuseMaintenance } from './sqlite-store.js';
@@ -32,15 +31,15 @@ export function sqlitePins(place: SqlitePinsPlace): Pins {
   };
   return {
     agent: place.agent,
-    read: async () =>
-      await look<SessionEntry[]>([], (sql) => sql.rows(ROWS).map((row) => entryOf(place, row))),
+    read: async () => await look<SessionEntry[]>([], (sql) => entriesOf(place, sql.rows(ROWS))),
     survey: async (key) =>
       await look<SessionSurvey>({ entries: [], unread: 0 }, (sql) => survey(place, sql, key)),
     set: async (keys, profileId) => await setPins(place, keys, profileId),
   };
 }
 
-const ROWS = 'SELECT session_key AS key, entry_json AS entry, updated_at AS at FROM session_nodes';
+const ROWS =
+  'SELECT session_key AS key, entry_json AS entry, updated_at AS at, entry_valid AS valid FROM session_nodes';
 
 /** Enough to find the chat a person means, and few enough to cost nothing beside a switch. */
 const RECENT = 100;
@@ -60,7 +59,8 @@ function survey(place: SqlitePinsPlace, sql: Sql, key: string | null): SessionSu
   for (const name of key === null ? [] : namesOf(place.agent, key))
     add(sql.rows(`${ROWS} WHERE session_key = ?`, name));
   const all = Number(sql.row('SELECT count(*) AS n FROM session_nodes')?.n ?? 0);
-  return { entries: [...found.values()].map((row) => entryOf(place, row)), unread: all - found.size };
+  const entries = entriesOf(place, [...found.values()]);
+  return { entries, unread: all - entries.length };
 }
 
 /** The spellings a key can have in the store, and the key a thread hangs on. */
@@ -71,29 +71,28 @@ function namesOf(agent: string, key: string): string[] {
   return [...new Set([key, canonical, full, ...(thread === -1 ? [] : [full.slice(0, thread)])])];
 }
 
-/** The row's own time counts: it is what OpenClaw sorts by. */
-function entryOf(place: SqlitePinsPlace, row: SqlRow): SessionEntry {
-  const { key, entry } = textRow(place, row);
-  return { ...parseSessionEntry(key, entry), updatedAt: Number(row.at) };
+/** The row's own time counts: it is what OpenClaw sorts by. One that OpenClaw calls invalid may hold anything. */
+function entriesOf(place: SqlitePinsPlace, rows: readonly SqlRow[]): SessionEntry[] {
+  const whole = rows.filter((row) => isValid(row) || parseJsonObject(String(row.entry)) !== null);
+  return whole.map((row) => {
+    const { key, entry } = textRow(place, row);
+    return { ...parseSessionEntry(key, entry), updatedAt: Number(row.at) };
+  });
+}
+
+function isValid(row: SqlRow): boolean {
+  return Number(row.valid) === 1;
 }
 
 function textRow(
   { path }: SqlitePinsPlace,
   row: SqlRow,
 ): { readonly key: string; readonly entry: JsonObject } {
-  const entry = typeof row.entry === 'string' ? parseJson(row.entry) : undefined;
-  if (typeof row.key === 'string' && isObject(entry)) return { key: row.key, entry };
+  const entry = typeof row.entry === 'string' ? parseJsonObject(row.entry) : null;
+  if (typeof row.key === 'string' && entry !== null) return { key: row.key, entry };
   throw new RouterError('HOST_UNREADABLE', `cannot understand ${path}: a session entry is not an object`, {
     hint: 'openclaw sessions says what is wrong; nothing was changed',
   });
-}
-
-function parseJson(text: string): Json | undefined {
-  try {
-    return JSON.parse(text) as Json;
-  } catch {
-    return undefined;
-  }
 }
 
 async function setPins(
@@ -113,12 +112,15 @@ async function setPins(
 }
 
 function setPin(place: SqlitePinsPlace, sql: Sql, key: string, profileId: string | null): PinOutcome | null {
-  const found = `${ROWS.replace(' FROM', ', entry_valid AS valid FROM')} WHERE session_key = ?`;
+  const found = `${ROWS} WHERE session_key = ?`;
   const row = sql.row(found, key) ?? sql.row(found, canonicalKey(key));
   if (row === null) return null;
+  if (!isValid(row)) {
+    const pinned = pinOf(parseJsonObject(String(row.entry)) ?? {});
+    return { key, was: pinned, is: pinned, result: 'pending', why: INVALID };
+  }
   const { key: name, entry } = textRow(place, row);
   const was = pinOf(entry);
-  if (Number(row.valid) !== 1) return { key, was, is: was, result: 'pending', why: INVALID };
   if (isPinned(entry, profileId)) return { key, was, is: was, result: 'already' };
   const updatedAt = Math.max(place.now(), Number(row.at));
   const next = JSON.stringify({ ...pinnedEntry(entry, profileId), updatedAt });
@@ -131,8 +133,7 @@ function setPin(place: SqlitePinsPlace, sql: Sql, key: string, profileId: string
   // The first statement's triggers mark the row invalid, which no OpenClaw would read again; 21 and later validate it themselves.
   sql.run('UPDATE session_nodes SET entry_valid = 1 WHERE session_key = ?', name);
   const after = sql.row(found, name);
-  const proved =
-    after !== null && Number(after.valid) === 1 && isPinned(textRow(place, after).entry, profileId);
+  const proved = after !== null && isValid(after) && isPinned(textRow(place, after).entry, profileId);
   return { key, was, is: proved ? profileId : was, result: proved ? 'set' : 'pending' };
 }
 

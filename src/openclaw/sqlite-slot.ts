@@ -11,6 +11,7 @@ import {
   revisionOf,
   type StoreDocuments,
   type StoreShape,
+  slotChanged,
 } from './store-document.js';
 import { statOf } from './store-file.js';
 
@@ -69,7 +70,7 @@ async function replace(place: SqliteSlotPlace, change: SlotChange): Promise<Slot
       // Doctor may have begun while the locks were waited for.
       refuseMaintenance(statePath, now(), databases.read, { path, sql });
       const before = load(place, sql);
-      if (revisionOf(shape, before.documents) !== change.expect) throw slotChanged(place);
+      if (revisionOf(shape, before.documents) !== change.expect) throw slotChanged(place.address);
       const after = changedDocuments(shape, before.documents, change, now());
       writeRows(sql, place.rows, before.rows, after, now());
       return readingOf(shape, load(place, sql).documents);
@@ -82,12 +83,4 @@ function noDatabase({ address }: SqliteSlotPlace): RouterError {
   return new RouterError('HOST_UNSUPPORTED', `agent ${address.agent} has no database yet`, {
     hint: 'send it one message in OpenClaw, or add --via sdk; nothing was changed',
   });
-}
-
-function slotChanged({ address }: SqliteSlotPlace): RouterError {
-  return new RouterError(
-    'SLOT_CHANGED',
-    `OpenClaw changed ${address.profileId} of agent ${address.agent} at the same moment`,
-    { hint: 'run the command again; nothing was changed' },
-  );
 }

@@ -1,6 +1,5 @@
 import { RouterError } from '../errors.js';
-import type { Json, JsonObject } from '../json.js';
-import { isObject } from './profiles.js';
+import { type JsonObject, parseJsonObject } from '../json.js';
 import { type Read, type Sql, type SqlRow, withReading } from './sqlite.js';
 import type { StoreDocuments } from './store-document.js';
 
@@ -62,23 +61,15 @@ export function readRows(sql: Sql, path: string, rows: StoreRows): StoredRows {
   return { profiles: readRow(sql, path, profiles), state: readRow(sql, path, state) };
 }
 
-function readRow(sql: Sql, path: string, { table, key, value, name }: Place): StoredRow | null {
-  const row = sql.row(`SELECT ${value} AS value FROM ${table} WHERE ${key} = ?`, name);
+function readRow(sql: Sql, path: string, { table, key, value: column, name }: Place): StoredRow | null {
+  const row = sql.row(`SELECT ${column} AS value FROM ${table} WHERE ${key} = ?`, name);
   if (row === null) return null;
   const text = row.value;
-  const parsed = typeof text === 'string' ? parseJson(text) : undefined;
-  if (typeof text === 'string' && isObject(parsed)) return { value: parsed, text };
+  const value = typeof text === 'string' ? parseJsonObject(text) : null;
+  if (typeof text === 'string' && value !== null) return { value, text };
   throw new RouterError('SLOT_UNREADABLE', `cannot understand ${path}: ${table} holds no JSON object`, {
     hint: 'openclaw doctor says what is wrong; nothing was changed, and it is never taken for an empty one',
   });
-}
-
-function parseJson(text: string): Json | undefined {
-  try {
-    return JSON.parse(text) as Json;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Writes what differs from what was read. @param now ms epoch, for the row's own time. */
@@ -160,8 +151,7 @@ function sharedLocation(sql: Sql, path: string): SharedLocation | null {
     "SELECT value_json AS value FROM config_machine_state WHERE state_key = 'auth.sharedStore'",
   );
   if (row === null) return 'legacy-main';
-  const parsed = typeof row.value === 'string' ? parseJson(row.value) : undefined;
-  const location = isObject(parsed) ? parsed.location : undefined;
+  const location = typeof row.value === 'string' ? parseJsonObject(row.value)?.location : undefined;
   if (location === 'state-db' || location === 'legacy-main') return location;
   throw new RouterError('HOST_UNSUPPORTED', `${path} says in words unknown here where the logins are`, {
     hint: 'update codex-router, or use --via sdk; nothing was changed',
@@ -169,7 +159,7 @@ function sharedLocation(sql: Sql, path: string): SharedLocation | null {
 }
 
 /** While OpenClaw's doctor holds its lease, nobody else may write (9.6: `AGENT_DATABASE_MAINTENANCE_LEASE`). @param now ms epoch */
-export function isUnderMaintenance(sql: Sql, now: number): boolean {
+function isUnderMaintenance(sql: Sql, now: number): boolean {
   if (!hasTable(sql, 'state_leases')) return false;
   const row = sql.row(
     "SELECT expires_at AS until FROM state_leases WHERE scope = 'core:agent-database-maintenance' AND lease_key = 'global'",

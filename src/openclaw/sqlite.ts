@@ -127,7 +127,7 @@ function stampOf(path: string): string {
  * none is ever made here, and its journal mode, file and schema stay as they are.
  * @throws HOST_BUSY past `patience`; else as `withReading`.
  */
-export async function withWriting<T>(
+async function withWriting<T>(
   path: string,
   code: ErrorCode,
   patience: LockPatience,
@@ -184,7 +184,7 @@ function open(location: string, readOnly: boolean): Database {
     throw new RouterError(
       'HOST_NODE_TOO_OLD',
       `this OpenClaw keeps its logins in SQLite, which Node ${process.versions.node} cannot read`,
-      { hint: 'run codex-router with the Node that runs OpenClaw (24.16 or later)' },
+      { hint: 'run codex-router with the Node that runs OpenClaw (22.13 or later)' },
     );
   }
   return new sqlite.DatabaseSync(location, { readOnly });
@@ -222,16 +222,17 @@ function guarded<T>(path: string, code: ErrorCode, work: () => T): T {
     return work();
   } catch (error) {
     const result = resultOf(error);
-    if (result === null) throw missing(error, path);
+    if (result === null) throw systemTrouble(error, path);
     throw troubleOf(path, code, result, error);
   }
 }
 
-function missing(error: unknown, path: string): unknown {
+/** What `stat` says of the path. */
+function systemTrouble(error: unknown, path: string): unknown {
   if (!(error instanceof Error) || !('syscall' in error)) return error;
   return new RouterError(
     'IO',
-    `cannot write ${path}: ${'code' in error ? String(error.code) : error.message}`,
+    `cannot use ${path}: ${'code' in error ? String(error.code) : error.message}`,
     {
       hint: 'nothing was changed; look at the folder and run the command again',
       cause: error,

@@ -1,14 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { JsonObject } from '../json.js';
-import type { Neighbour, Occupant, Revision, SlotChange, SlotReading } from '../slot/slot.js';
-import {
-  type EntryPlace,
-  encodeEntry,
-  isObject,
-  parseEntry,
-  parseNeighbour,
-  providerOf,
-} from './profiles.js';
+import { RouterError } from '../errors.js';
+import { isObject, type JsonObject } from '../json.js';
+import type { Neighbour, Occupant, Revision, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js';
+import { type EntryPlace, encodeEntry, parseEntry, parseNeighbour, providerOf } from './profiles.js';
 import {
   deselect,
   forgetProvider,
@@ -16,6 +10,7 @@ import {
   isSelectable,
   isSilent,
   meaningfulStats,
+  namedBy,
   select,
   setIn,
   setStats,
@@ -94,6 +89,7 @@ export function readingOf(
       shape.overMain && own === undefined
         ? isSilent(layers, key)
         : isSelectable(layers, key, loginIds(shape, documents)),
+    named: namedBy(layers, provider),
   };
 }
 
@@ -105,6 +101,17 @@ export function revisionOf(shape: StoreShape, documents: StoreDocuments): Revisi
 /** @param text the part of a store that makes one of its states differ from another. */
 function parseRevision(text: string): Revision {
   return createHash('sha256').update(text).digest('hex') as Revision;
+}
+
+/** What a slot throws when its store is not of the revision that a change was decided on. */
+export function slotChanged({ profileId, agent }: SlotAddress): RouterError {
+  return new RouterError(
+    'SLOT_CHANGED',
+    `OpenClaw changed ${profileId} of agent ${agent} at the same moment`,
+    {
+      hint: 'run the command again; nothing was changed',
+    },
+  );
 }
 
 /** The documents after a change, pure: same objects where nothing changed. @param now ms epoch */

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { constants, type Stats } from 'node:fs';
 import { type ErrorCode, RouterError, systemErrorCode } from '../errors.js';
 import type { JsonObject } from '../json.js';
-import { ioError } from '../os/atomic.js';
+import { ioError, writeAtomic } from '../os/atomic.js';
 import { lstat, open, readFile, stat } from '../os/files.js';
 
 /** How long a read waits for a host that is in the middle of writing (2026.3.28 truncates, then writes). */
@@ -56,6 +56,23 @@ export async function isUnchanged(path: string, bytes: Buffer | null): Promise<b
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return bytes === null;
     throw ioError(error, path, 'read');
+  }
+}
+
+/** Replaces the file if it still holds `before` (null: is still absent) right before the rename; false when it does not. */
+export async function writeUnchanged(path: string, text: string, before: Buffer | null): Promise<boolean> {
+  let moved = false;
+  try {
+    await writeAtomic(path, text, {
+      beforeRename: async () => {
+        moved = !(await isUnchanged(path, before));
+        if (moved) throw new Error('moved');
+      },
+    });
+    return true;
+  } catch (error) {
+    if (moved) return false;
+    throw error;
   }
 }
 

@@ -48,9 +48,21 @@ export async function planPins(
   // What an upgrade left over is looked for in all sessions once: while the stores still choose by the old names too.
   const all =
     session.kind === 'all' || (formerProvider !== null && slots.some(({ reading }) => !reading.selectable));
+  const notes: HostNote[] = [];
   const look = async (agent: string, key: string | null): Promise<SessionSurvey> => {
     const pins = host.pinsOf(agent);
-    return all ? { entries: await pins.read(), unread: 0 } : await pins.survey(key);
+    try {
+      return all ? { entries: await pins.read(), unread: 0 } : await pins.survey(key);
+    } catch (error) {
+      // Who pins nothing here is not stopped by sessions that cannot be read, nor is one agent by another's.
+      const needed = agent === group.agent && session.kind !== 'none';
+      if (needed || !(error instanceof RouterError)) throw error;
+      notes.push({
+        code: error.code,
+        text: `the sessions of agent ${agent} were left alone: ${error.message}`,
+      });
+      return { entries: [], unread: 0 };
+    }
   };
   const told = env.CODEX_ROUTER_SESSION_KEY?.trim() || null;
   const { entries, unread } = await look(group.agent, session.kind === 'key' ? session.key : told);
@@ -62,7 +74,6 @@ export async function planPins(
   const targets: Target[] = [targetOf(host.pinsOf(group.agent), entries, rules, session, keys)];
 
   const sessions: string[] = [];
-  const notes: HostNote[] = [];
   let unlisted = 0;
   for (const agent of switched ? group.follows : []) {
     const survey = agent === group.agent ? { entries, unread } : await look(agent, null);

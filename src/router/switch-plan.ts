@@ -6,7 +6,7 @@ import type { Env } from '../os/folders.js';
 import type { Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
 import type { SessionWish } from '../slot/session.js';
-import type { Slot, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js';
+import type { LostLogin, Slot, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js';
 import { type CheckIn, planCheckIn } from './check-in.js';
 import { type CustodyDeps, holderOf } from './custody.js';
 import { type PinPlan, planPins } from './pins.js';
@@ -48,7 +48,7 @@ export function isSwitch(plan: Pick<SwitchPlan, 'slots'>): boolean {
 }
 
 /**
- * Reads everything a switch depends on and decides it (DESIGN, "The flow of use", steps 5 to 8).
+ * Reads everything a switch depends on and decides it (docs/architecture.md, 5 to 8).
  * @throws SLOT_FOREIGN, SLOT_UNREADABLE, IDENTITY_IN_USE, IDENTITY_MISMATCH, HOST_UNTRUSTED_WITH_GRANT,
  * SESSION_NOT_FOUND, RECORD_DAMAGED and what the ports throw; in every case nothing was written.
  */
@@ -97,7 +97,7 @@ export async function planSwitch(
   const slots = readings.map(({ slot, reading }) => planSlot(repo, slot, reading, holding, fingerprint));
   for (const slot of group.choosers)
     slots.push({ slot, reading: await slot.read(), put: 'keep', takeOut: [] });
-  const lost = main.occupant.kind === 'lost' ? lastPlaced(group.main, await repo.list()) : null;
+  const lost = main.occupant.kind === 'lost' ? await lostOwner(repo, group.main, main.occupant) : null;
   const pins = await planPins(host, group, slots, session, deps.env, isSwitch({ slots }));
   const notes = [
     ...host.summary.notes,
@@ -111,13 +111,22 @@ export async function planSwitch(
   return { entry, holding, fingerprint, group, from, lost, slots, checkIns, pins, notes };
 }
 
-/** Whose login we last put into a slot, or found there. */
-function lastPlaced({ address }: Slot, entries: readonly IndexEntry[]): IndexEntry | null {
-  const placed = entries.filter(({ placement }) => placement?.slot === address.id);
-  return placed.reduce<IndexEntry | null>(
-    (last, entry) => ((entry.placement?.at ?? 0) > (last?.placement?.at ?? 0) ? entry : last),
-    null,
-  );
+/**
+ * Whose login a failed refresh destroyed: whom we last put into the slot, unless the host has put another there since; else the one
+ * whose very token was sent. Null when it was nobody's that is stored here.
+ */
+async function lostOwner(repo: OpenRepo, { address }: Slot, lost: LostLogin): Promise<IndexEntry | null> {
+  const entries = await repo.list();
+  const placed = entries
+    .filter(({ placement }) => placement?.slot === address.id)
+    .sort((a, b) => (b.placement?.at ?? 0) - (a.placement?.at ?? 0))[0];
+  if (placed !== undefined && (lost.accountId ?? placed.identity.accountId) === placed.identity.accountId) {
+    return placed;
+  }
+  for (const entry of entries.filter(({ identity }) => identity.accountId === lost.accountId)) {
+    if (lost.spent((await repo.load(identityKey(entry.identity))).grant.refreshToken)) return entry;
+  }
+  return null;
 }
 
 function lostNotes({ occupant }: SlotReading, lost: IndexEntry | null): readonly HostNote[] {

@@ -5,12 +5,13 @@ import type { IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 import type { HostNote, ReloadOutcome, SlotGroup } from '../slot/host.js';
 import type { PinOutcome } from '../slot/pins.js';
 import type { SessionWish } from '../slot/session.js';
-import type { Occupant, Slot, SlotAddress, SlotReading } from '../slot/slot.js';
+import type { Occupant, Slot, SlotAddress } from '../slot/slot.js';
 import { type CheckInResult, planCheckIn } from './check-in.js';
 import { mendLabel } from './labels.js';
 import type { Affects, PinPlan } from './pins.js';
 import { resolve } from './resolve.js';
 import { settledReading } from './settled.js';
+import { type Begun, writeSlots } from './slot-writes.js';
 import { isSwitch, type PlanDeps, planSwitch, type SwitchPlan } from './switch-plan.js';
 
 export interface UseDeps extends PlanDeps {
@@ -49,9 +50,9 @@ export interface UseAnswer {
 }
 
 /**
- * Puts one stored identity into OpenClaw's slot, proves it, and syncs the current session (DESIGN, "The flow of use").
+ * Puts one stored identity into OpenClaw's slot, proves it, and syncs the current session (docs/architecture.md).
  * Idempotent: run again after a crash, or on the identity that is active, it mends what is left and rewrites no token.
- * @throws IDENTITY_*, SLOT_*, HOST_*, KEY*, VAULT_*, RECORD_DAMAGED, NO_PREVIOUS, SESSION_NOT_FOUND, BUSY
+ * @throws IDENTITY_*, SLOT_*, HOST_*, AGENT*, KEY*, VAULT_*, RECORD_DAMAGED, NO_PREVIOUS, SESSION_NOT_FOUND, BUSY
  */
 export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer> {
   const agent = request.agent ?? agentOf(request.session) ?? deps.host.defaultAgent;
@@ -86,19 +87,13 @@ function tiedAgents({ agent, follows, notes }: SlotGroup): RouterError {
   });
 }
 
-/** What outlives an attempt that wrote one slot of several and then found another changed. */
-interface Begun {
-  record: string | null;
-  from: Identity | null;
-}
-
 async function select(deps: UseDeps, selector: string, agent: string): Promise<IndexEntry> {
   const entries = await deps.repo.list();
   if (selector !== '-') return resolve(selector, entries);
   const { main } = await deps.host.slotsFor(agent);
   const { occupant } = await main.read();
   const last = (await deps.journal.read()).findLast(
-    (record) => record.slot === main.address.id && hasSwitched(record, occupant),
+    (record) => record.slot === main.address.id && isChange(record) && hasSwitched(record, occupant),
   );
   if (last === undefined || last.from === null) {
     throw new RouterError('NO_PREVIOUS', 'there is no earlier identity to go back to', {
@@ -106,6 +101,11 @@ async function select(deps: UseDeps, selector: string, agent: string): Promise<I
     });
   }
   return resolve(identityKey(last.from), entries);
+}
+
+/** A renewed login of the same identity, or one put back, is no step of the way back. */
+function isChange({ from, to }: SwitchRecord): boolean {
+  return from === null || to === null || !sameIdentity(from, to);
 }
 
 /** A switch that a crash stopped right after the slot was written never said so: then the slot itself tells. */
@@ -164,82 +164,10 @@ async function beginRecord(deps: UseDeps, plan: SwitchPlan, switched: boolean): 
   return null;
 }
 
-async function writeSlots(
-  deps: UseDeps,
-  repo: OpenRepo,
-  plan: SwitchPlan,
-  begun: Begun,
-  switched: boolean,
-): Promise<void> {
-  const { entry, group, fingerprint } = plan;
-  const key = identityKey(entry.identity);
-  // Before the write: a crash in between then still knows which grant the slot may hold.
-  if (switched) await repo.place(key, { slot: group.main.address.id, fingerprint, at: deps.now() });
-  let written = 0;
-  try {
-    for (const { slot, reading, put, takeOut } of plan.slots) {
-      if (put === 'keep' && takeOut.length === 0 && reading.selectable) continue;
-      const after = await slot.replace({ expect: reading.revision, put, takeOut });
-      written += 1;
-      // A store that only chooses holds no login to be proved.
-      if (!group.choosers.includes(slot)) prove(repo, plan, slot, after);
-    }
-  } catch (error) {
-    if (!switched || !isSwitch(plan)) throw error;
-    if (written > 0) throw halfway(error, group.main.address);
-    if (await unchanged(group.main, plan)) {
-      await repo.place(key, entry.placement);
-      if (begun.record !== null) await deps.journal.advance(begun.record, 'abandoned', deps.now());
-      begun.record = null;
-    }
-    throw error;
-  }
-}
-
-/** The main slot is written and a copy of it is not: whoever reads "nothing was changed" would be misled. */
-function halfway(error: unknown, { profileId, agent }: SlotAddress): unknown {
-  if (!(error instanceof RouterError)) return error;
-  return new RouterError(
-    error.code,
-    `${profileId} of agent ${agent} was switched, but not every copy of it: ${error.message}`,
-    { hint: 'run the command again to finish it', cause: error },
-  );
-}
-
 /** The outgoing identity is parked now, unless its login lies in another OpenClaw: this slot held an older one of it. */
 async function forgetPlace(repo: OpenRepo, from: Identity, { address }: Slot): Promise<void> {
   const entry = (await repo.list()).find(({ identity }) => sameIdentity(identity, from));
   if (entry?.placement?.slot === address.id) await repo.place(identityKey(from), null);
-}
-
-/** Whether the slot still is not the wanted one's, so that a failed write can be called one that never happened. */
-async function unchanged(slot: Slot, { slots }: SwitchPlan): Promise<boolean> {
-  const before = slots[0]?.reading.occupant;
-  const { occupant } = await slot.read();
-  if (before?.kind !== 'login' || occupant.kind !== 'login') return before?.kind === occupant.kind;
-  return sameIdentity(before.identity, occupant.identity);
-}
-
-/** Read back under the host's lock: what is there now must be the wanted login, or the switch is not called one. */
-function prove(
-  repo: OpenRepo,
-  { entry, fingerprint }: SwitchPlan,
-  { address }: Slot,
-  after: SlotReading,
-): void {
-  const { occupant } = after;
-  const proved =
-    occupant.kind === 'login' &&
-    sameIdentity(occupant.identity, entry.identity) &&
-    repo.fingerprint(occupant.grant) === fingerprint;
-  if (proved) return;
-  throw new RouterError(
-    'SLOT_CHANGED',
-    `${address.profileId} did not hold the new login when it was read back`,
-    {
-      hint: 'codex-router status, then run the command again; both logins are stored',
-    },
-  );
 }
 
 /**

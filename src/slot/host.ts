@@ -7,7 +7,7 @@ export interface HostNote {
   readonly text: string;
 }
 
-/** When a switch is seen by the host's turns (DESIGN, step 14). */
+/** When a switch is seen by the host's turns (docs/gateway.md). */
 export type Effective = 'now' | 'after-next-turn' | 'after-reload' | 'no-gateway';
 
 export interface ReloadOutcome {

@@ -1,4 +1,5 @@
 import type { Holding } from '../holding.js';
+import type { Secret } from '../secret.js';
 
 /**
  * What sits in a slot. `foreign` is something `use` must not overwrite: an API key, a SecretRef, a sealed side file, a login
@@ -10,7 +11,7 @@ export type Occupant =
   | { readonly kind: 'absent' }
   | ({ readonly kind: 'login' } & Holding)
   | { readonly kind: 'refreshing' }
-  | { readonly kind: 'lost' }
+  | LostLogin
   | { readonly kind: 'foreign'; readonly what: string };
 
 /** In words, what is in a slot that is no login; null for an empty one. */
@@ -19,6 +20,15 @@ export function problemOf(occupant: Exclude<Occupant, { kind: 'login' }>): strin
   if (occupant.kind === 'refreshing') return 'a login that OpenClaw is refreshing just now';
   if (occupant.kind === 'lost') return 'nothing usable: a refresh by OpenClaw failed and destroyed the login';
   return null;
+}
+
+/** What a refresh that failed for good left of a login. */
+export interface LostLogin {
+  readonly kind: 'lost';
+  /** The workspace whose login it was; null where the entry does not say. A name, no proof. */
+  readonly accountId: string | null;
+  /** Whether this is the very token that the failed refresh had sent: the proof of whose it was. */
+  spent(refreshToken: Secret): boolean;
 }
 
 /**
@@ -37,13 +47,18 @@ export interface SlotReading {
   readonly revision: Revision;
   readonly occupant: Occupant;
   readonly neighbours: readonly Neighbour[];
-  /** Whether unpinned and later sessions land on the slot: the stored order names it alone, and lastGood names it. */
+  /**
+   * Whether unpinned and later sessions land on the slot: lastGood names it, and the stored order names it first and no other
+   * login behind it. In an agent's store without the entry: whether the choice is left to main's.
+   */
   readonly selectable: boolean;
+  /** The ids that this store's own order and lastGood name for the provider. */
+  readonly named: readonly string[];
 }
 
 /** Where a slot is, in words a person and a program can use. */
 export interface SlotAddress {
-  /** Stable id of this slot on this machine: `<real state dir>#<agent>#<profileId>`. */
+  /** Stable id of this slot on this machine: `<real state dir>#<agent>#<profileId>`; `@shared` for a store that is no agent's own. */
   readonly id: string;
   readonly layout: string;
   readonly agent: string;
@@ -70,7 +85,8 @@ export interface Slot {
    * Reads without a lock; a torn read is retried for a bounded time.
    * A store that does not exist reads as `absent` with no neighbours.
    * @throws SLOT_UNREADABLE when the store or the entry cannot be understood (never treated as empty).
-   * @throws HOST_UNSUPPORTED for a store of a later format; IO when the system refuses the read.
+   * @throws HOST_UNSUPPORTED for a store of a later format; HOST_BUSY for one whose writer does not let it be read in time;
+   * HOST_NODE_TOO_OLD; IO when the system refuses the read.
    */
   read(): Promise<SlotReading>;
 
@@ -79,6 +95,7 @@ export interface Slot {
    * the entry, reads back and returns what is there now.
    * @throws SLOT_CHANGED nothing was written; read again and decide again.
    * @throws HOST_BUSY a live process holds the host's lock past the bounded wait.
+   * @throws HOST_UNSUPPORTED where there is no store yet that may be written, or the host keeps no login there.
    * @throws HOST_UNREADABLE, IO on a read-only or full disk; the old store is intact.
    */
   replace(change: SlotChange): Promise<SlotReading>;

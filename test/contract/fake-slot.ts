@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { RouterError } from '../../src/errors.js';
 import type { Holding } from '../../src/holding.js';
 import {
+  type LostLogin,
   type Neighbour,
   type Occupant,
   problemOf,
@@ -18,7 +19,7 @@ export interface FakeSlot extends Slot {
   /** The host writes an entry by itself (a login, a rotation, an API key); null takes it out. */
   hostPuts(
     profileId: string,
-    entry: Holding | { readonly what: string } | 'refreshing' | 'lost' | null,
+    entry: Holding | { readonly what: string } | 'refreshing' | 'lost' | LostLogin | null,
   ): void;
   /** The host's own order and lastGood. */
   hostOrders(order: readonly string[], lastGood: string | null): void;
@@ -62,6 +63,7 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
             ? { profileId: id, ...entry }
             : { profileId: id, kind: 'foreign', what: problemOf(entry) ?? '' },
       ),
+    named: [...new Set([...order, ...(lastGood === null ? [] : [lastGood])])],
     selectable: isChooser
       ? order.length === 0 && lastGood === null
       : order.length === 1 && order[0] === profileId && lastGood === profileId,
@@ -91,7 +93,9 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
     },
     hostPuts(id, entry) {
       if (entry === null) entries.delete(id);
-      else if (entry === 'refreshing' || entry === 'lost') put(id, { kind: entry });
+      else if (entry === 'refreshing') put(id, { kind: entry });
+      else if (entry === 'lost') put(id, { kind: entry, accountId: null, spent: () => false });
+      else if ('kind' in entry) put(id, entry);
       else put(id, 'what' in entry ? { kind: 'foreign', what: entry.what } : loginOf(entry));
     },
     hostOrders(ids, good) {

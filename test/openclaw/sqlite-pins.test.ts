@@ -124,6 +124,23 @@ for (const release of RELEASES) {
     },
   );
 
+  t.test(`${release}: an entry that is no JSON and that the host calls invalid hides no other`, async (t) => {
+    const { state, pins } = bench(t, release);
+    const key = 'agent:main:telegram:slash:1001';
+    withDatabase(state.agentDatabase(), (db) =>
+      db.exec(`UPDATE session_nodes SET entry_json = '{torn' WHERE session_key = '${key}'`),
+    );
+    t.equal((await pins.survey(null)).unread, 1);
+    t.match(await pins.set(['agent:main:main', key], SLOT), [
+      { result: 'set' },
+      { result: 'pending', why: /invalid/ },
+    ]);
+    withDatabase(state.agentDatabase(), (db) =>
+      db.exec(`UPDATE session_nodes SET entry_valid = 1 WHERE session_key = '${key}'`),
+    );
+    await t.rejects(pins.read(), { code: 'HOST_UNREADABLE' });
+  });
+
   t.test(`${release}: refuses while the doctor holds its lease`, async (t) => {
     const { state, pins } = bench(t, release);
     withDatabase(state.stateDatabase, (db) =>

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   chownSync,
@@ -16,6 +17,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { locateHost } from '../../src/openclaw/locate.js';
+import { Secret } from '../../src/secret.js';
 import type { Host } from '../../src/slot/host.js';
 import type { Slot } from '../../src/slot/slot.js';
 import { holdingOf, type SlotBench, shown, slotPromises } from '../contract/slot.js';
@@ -239,7 +241,7 @@ for (const release of SQLITE_RELEASES) {
       const { state, slot } = await bench(t, { release, profiles: { [SLOT]: fence(false) } });
       t.same((await slot.read()).occupant, { kind: 'refreshing' });
       state.put(SLOT, fence(true));
-      t.same((await slot.read()).occupant, { kind: 'lost' });
+      t.match((await slot.read()).occupant, { kind: 'lost', accountId: alice.accountId });
       t.match((await put(slot, bob)).occupant, { kind: 'login', identity: { userId: bob.userId } });
       state.put(BOB, fence(true));
       t.match((await slot.read()).neighbours, [{ profileId: BOB, kind: 'foreign' }]);
@@ -412,6 +414,51 @@ t.test(
     }
   },
 );
+
+t.test('a failed fence tells by its digest which token was sent', async (t) => {
+  const generation = ['openclaw.oauth-refresh-generation', 1, SLOT, 'openai', 'refresh', alice.refresh];
+  const digest = createHash('sha256').update(JSON.stringify(generation)).digest('hex');
+  const mark = (what: string) => `openclaw-oauth-refresh-fence:v1:${'a'.repeat(32)}:failed:${what}:${digest}`;
+  const entry = { ...entryOf(alice), access: mark('access'), refresh: mark('refresh'), expires: 1 };
+  const { slot } = await bench(t, { release: '2026.9.6', profiles: { [SLOT]: entry } });
+  const { occupant } = await slot.read();
+  if (occupant.kind !== 'lost') return t.fail('not lost');
+  t.equal(occupant.accountId, alice.accountId);
+  t.equal(occupant.spent(new Secret(alice.refresh)), true);
+  t.equal(occupant.spent(new Secret(bob.refresh)), false);
+});
+
+t.test(
+  'an agent that chose a login of its own under another id keeps it, until it is the one meant',
+  async (t) => {
+    for (const release of SQLITE_RELEASES) {
+      const selection = { order: { openai: ['openai:work'] }, lastGood: { openai: 'openai:work' } };
+      const research = { profiles: { 'openai:work': carol }, selection };
+      const { host } = await bench(t, { release, profiles: { [SLOT]: alice }, agents: { research } });
+      const main = await host.slotsFor('main');
+      t.same([main.follows, main.choosers], [['main'], []], release);
+      const group = await host.slotsFor('research');
+      t.same(group.follows, ['research']);
+      t.match(await put(group.main, bob), {
+        selectable: true,
+        occupant: { identity: { userId: bob.userId } },
+        neighbours: [{ profileId: 'openai:work' }],
+      });
+    }
+  },
+);
+
+t.test('a damaged database of another agent stops nobody but that agent', async (t) => {
+  for (const release of SQLITE_RELEASES) {
+    const research = { profiles: { [SLOT]: bob } };
+    const state = stateIn(t, { release, profiles: { [SLOT]: alice }, agents: { research } });
+    writeFileSync(state.agentDatabase('research'), 'this is no database'.repeat(100));
+    const host = await locate(state);
+    const after = await put((await host.slotsFor('main')).main, carol);
+    t.match(after, { occupant: { identity: { userId: carol.userId } } });
+    await t.rejects(host.slotsFor('research'), { code: 'SLOT_UNREADABLE' });
+  }
+});
 
 /** Another process inside a write transaction of its own. */
 async function hold(t: Test, file: string, more = 'SELECT 1') {

@@ -559,7 +559,7 @@ function slotWith(
     address: { id: `/state#${agent}#${profileId}`, layout: 'json', agent, profileId },
     read: async () => {
       if (occupant instanceof RouterError) throw occupant;
-      return { revision: 'r' as Revision, occupant, neighbours, selectable: true };
+      return { revision: 'r' as Revision, occupant, neighbours, selectable: true, named: [] };
     },
     replace: async () => {
       throw new Error('import writes nothing into a host');

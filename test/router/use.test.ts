@@ -798,6 +798,61 @@ t.test('a lost login of nobody known here is replaced, and said', async (t) => {
   t.equal(await token(), refreshOf(bob));
 });
 
+t.test(
+  'a lost login is told apart from the one we put there: by its account, and by the token that was sent',
+  async (t) => {
+    const [bob, carol, dave] = [login('bob'), login('carol'), login('alice')];
+    for (const sent of [true, false]) {
+      const { run, store, slot, repo } = bench();
+      await store(bob, carol, dave);
+      await run(keyOf(bob));
+      const { accountId } = carol.identity;
+      slot.hostPuts(SLOT, {
+        kind: 'lost',
+        accountId,
+        spent: (token) => sent && token.equals(carol.grant.refreshToken),
+      });
+      const answer = await run(keyOf(dave));
+      t.match(answer.from, sent ? { accountId } : null, 'the host had put somebody else there since');
+      const doubted = (await repo.list())
+        .filter(({ doubt }) => doubt !== null)
+        .map(({ identity }) => identity.userId);
+      t.same(doubted, sent ? [carol.identity.userId] : [], 'and bob, who is parked, is not doubted');
+    }
+  },
+);
+
+t.test('putting a lost login back is no step on the way back', async (t) => {
+  const { run, store, slot, token } = bench();
+  const [alice, bob] = [login('alice'), login('bob')];
+  await store(alice, bob);
+  await run(keyOf(alice));
+  await run(keyOf(bob));
+  slot.hostPuts(SLOT, 'lost');
+  t.equal((await run(keyOf(bob))).result, 'switched');
+  t.equal(await token(), refreshOf(bob));
+  await run('-');
+  t.equal(await token(), refreshOf(alice));
+});
+
+t.test('sessions that cannot be read stop a switch only when one of them is to be pinned', async (t) => {
+  const broken = new RouterError('HOST_UNREADABLE', 'cannot understand a session');
+  const { run, store, host, token } = bench();
+  const bob = login('bob');
+  await store(bob);
+  const pinsOf: typeof host.pinsOf = (agent) => ({
+    ...host.pinsOf(agent),
+    survey: async () => Promise.reject(broken),
+    read: async () => Promise.reject(broken),
+  });
+  const deps = { host: { ...host, pinsOf } };
+  t.equal(await codeOf(run(keyOf(bob), {}, deps)), 'HOST_UNREADABLE');
+  t.equal(await token(), null, 'and nothing was written');
+  const answer = await run(keyOf(bob), { session: { kind: 'none' } }, deps);
+  t.equal(answer.result, 'switched');
+  t.ok(answer.notes.some(({ text }) => /sessions of agent main were left alone/.test(text)));
+});
+
 t.test('a store that only chooses is silenced with the switch and is given no login', async (t) => {
   const chooser = fakeSlot({ agent: 'research', isChooser: true });
   const { run, store, token } = bench({ choosers: [chooser] });
