@@ -35,6 +35,22 @@ export async function readConfig(path: string): Promise<HostConfig> {
 
 /** By hand, like all that `list` reads: loading zod would be a third of its time (docs/decisions/0006). */
 function parseConfig(path: string, value: JsonObject): HostConfig {
+  const { objectAt, textAt, wrong } = partsOf(path);
+  const lastTouched = textAt(objectAt(value.meta, 'meta').lastTouchedVersion, 'meta.lastTouchedVersion');
+  const agents = parseAgents(path, objectAt(value.agents, 'agents'));
+  const sessionStore = textAt(objectAt(value.session, 'session').store, 'session.store');
+  const configured = objectAt(objectAt(value.auth, 'auth').profiles, 'auth.profiles');
+  const profiles = Object.entries(configured).map(([id, found]) => {
+    const where = `auth.profiles.${id}`;
+    if (!isObject(found)) throw wrong(where);
+    const mode = textAt(found.mode, `${where}.mode`);
+    return [id, { mode, email: textAt(found.email, `${where}.email`) }] as const;
+  });
+  return { path, value, agents, sessionStore, lastTouched, profiles: Object.fromEntries(profiles) };
+}
+
+/** Readers of the parts of one file: what is absent or null is empty, another type is refused by its place. */
+function partsOf(path: string) {
   const wrong = (where: string) =>
     new RouterError('HOST_UNREADABLE', `cannot understand ${path}: ${where} has the wrong type`, {
       hint: 'openclaw config validate says what is wrong',
@@ -49,6 +65,11 @@ function parseConfig(path: string, value: JsonObject): HostConfig {
     if (typeof found !== 'string') throw wrong(where);
     return filled(found);
   };
+  return { objectAt, textAt, wrong };
+}
+
+function parseAgents(path: string, roster: JsonObject): HostConfig['agents'] {
+  const { objectAt, textAt, wrong } = partsOf(path);
   const agentAt = (found: Json, where: string): HostConfig['agents'] => {
     if (found === null) return [];
     const agent = objectAt(found, where);
@@ -57,9 +78,6 @@ function parseConfig(path: string, value: JsonObject): HostConfig {
     if (typeof isDefault !== 'boolean') throw wrong(`${where}.default`);
     return [{ id, isDefault, agentDir: textAt(agent.agentDir, `${where}.agentDir`) }];
   };
-  const meta = objectAt(value.meta, 'meta');
-  const lastTouched = textAt(meta.lastTouchedVersion, 'meta.lastTouchedVersion');
-  const roster = objectAt(value.agents, 'agents');
   const list = roster.list ?? [];
   if (!Array.isArray(list)) throw wrong('agents.list');
   const listed = list.flatMap((agent: Json, place) => agentAt(agent, `agents.list.${place}`));
@@ -75,16 +93,7 @@ function parseConfig(path: string, value: JsonObject): HostConfig {
       isDefault: one.isDefault || (system !== null && agentId(system) === one.id),
     }));
   });
-  const agents = [...listed, ...named];
-  const sessionStore = textAt(objectAt(value.session, 'session').store, 'session.store');
-  const configured = objectAt(objectAt(value.auth, 'auth').profiles, 'auth.profiles');
-  const profiles = Object.entries(configured).map(([id, found]) => {
-    const where = `auth.profiles.${id}`;
-    if (!isObject(found)) throw wrong(where);
-    const mode = textAt(found.mode, `${where}.mode`);
-    return [id, { mode, email: textAt(found.email, `${where}.email`) }] as const;
-  });
-  return { path, value, agents, sessionStore, lastTouched, profiles: Object.fromEntries(profiles) };
+  return [...listed, ...named];
 }
 
 /** OpenClaw's `normalizeAgentId` (5.7): lower case, anything but letters, digits, `-` and `_` becomes `-`. */

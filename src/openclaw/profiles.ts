@@ -5,7 +5,7 @@ import type { Holding } from '../holding.js';
 import type { Identity } from '../identity.js';
 import { isObject, type Json, type JsonObject } from '../json.js';
 import { Secret } from '../secret.js';
-import type { LostLogin, Neighbour, Occupant } from '../slot/slot.js';
+import type { Neighbour, Occupant } from '../slot/slot.js';
 
 /**
  * auth-profiles.json, carried whole: `raw` is what the file held, unknown fields and key order included. The groups are
@@ -119,7 +119,7 @@ export function parseEntry(
   const foreign = foreignKind(entry, place.provider);
   if (foreign !== null) return { kind: 'foreign', what: foreign };
   const fence = fenceOf(entry);
-  if (fence !== null) return fence.failed ? lostLogin(place, entry, fence.digest) : { kind: 'refreshing' };
+  if (fence !== null) return fencedLogin(place, entry, fence);
   const accessToken = new Secret(tokenAt(place, entry, 'access'));
   const refreshToken = new Secret(tokenAt(place, entry, 'refresh'));
   const expires = entry.expires ?? null;
@@ -164,15 +164,18 @@ function fenceOf({
 }
 
 /** The fence holds a digest of the token that was sent (9.6: `buildOAuthRefreshSecretDigest`). */
-function lostLogin({ id, provider }: EntryPlace, entry: JsonObject, digest: string): LostLogin {
-  return {
-    kind: 'lost',
-    accountId: typeof entry.accountId === 'string' ? entry.accountId : null,
-    spent: (token) => {
-      const generation = ['openclaw.oauth-refresh-generation', 1, id, provider, 'refresh', token.reveal()];
-      return createHash('sha256').update(JSON.stringify(generation)).digest('hex') === digest;
-    },
+function fencedLogin(
+  { id, provider }: EntryPlace,
+  entry: JsonObject,
+  { failed, digest }: { readonly failed: boolean; readonly digest: string },
+): Extract<Occupant, { kind: 'refreshing' | 'lost' }> {
+  const accountId = typeof entry.accountId === 'string' ? entry.accountId : null;
+  if (!failed) return { kind: 'refreshing', accountId };
+  const spent = (token: Secret) => {
+    const generation = ['openclaw.oauth-refresh-generation', 1, id, provider, 'refresh', token.reveal()];
+    return createHash('sha256').update(JSON.stringify(generation)).digest('hex') === digest;
   };
+  return { kind: 'lost', accountId, spent };
 }
 
 /** The identity, or in words why the tokens do not tell it. */

@@ -3,7 +3,7 @@ import type { Holding } from '../holding.js';
 import { identityKey, sameIdentity } from '../identity.js';
 import type { Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
-import type { Neighbour, Occupant } from '../slot/slot.js';
+import type { Neighbour, Occupant, SlotAddress } from '../slot/slot.js';
 
 /** A place outside OpenClaw that can hold a grant of ours: the Codex CLI's own auth.json. */
 export interface OutsideHolder {
@@ -46,13 +46,14 @@ export async function holderOf(
     const held = await readable(() => slot.read(), `agent ${slot.address.agent}`, notes);
     if (held === null) continue;
     const { agent } = slot.address;
-    const isIt = (login: Occupant | Neighbour) =>
-      login.kind === 'login' && repo.fingerprint(login.grant) === fingerprint;
+    const isIt = (login: Occupant | Neighbour, place: string) =>
+      login.kind === 'login' &&
+      (repo.fingerprint(login.grant) === fingerprint || hasRotated(entry, login, place));
     const name = `OpenClaw's agent ${agent}`;
-    if (isIt(held.occupant)) {
+    if (isIt(held.occupant, slot.address.id)) {
       return { holder: { name, remedy: `codex-router use <another> --agent ${agent}` }, notes };
     }
-    const beside = held.neighbours.find(isIt);
+    const beside = held.neighbours.find((one) => isIt(one, neighbourId(slot.address, one.profileId)));
     if (beside !== undefined) {
       const remedy = `codex-router use ${identityKey(entry.identity)} --agent ${agent}`;
       return { holder: { name: `${name} (${beside.profileId})`, remedy }, notes };
@@ -69,6 +70,17 @@ export async function holderOf(
       return { holder: { name, remedy }, notes };
   }
   return { holder: null, notes };
+}
+
+/** Where we put the stored grant there is now another of the same identity: what its host made of it. */
+function hasRotated({ identity, placement, fingerprint }: IndexEntry, held: Holding, place: string): boolean {
+  const ours = placement?.slot === place && placement.fingerprint === fingerprint;
+  return ours && sameIdentity(held.identity, identity);
+}
+
+/** The id under which a neighbour's placement is remembered: the slot's own with the other profile's name. */
+export function neighbourId({ id, profileId: own }: SlotAddress, profileId: string): string {
+  return `${id.slice(0, id.length - own.length)}${profileId}`;
 }
 
 /**

@@ -97,31 +97,12 @@ export async function planPins(
     affects: { agents: switched ? group.follows : [], sessions },
     notes,
     carryOut: async (running) => {
-      const outcomes: PinOutcome[] = [];
-      const troubles: HostNote[] = [];
-      for (const target of targets) {
-        if (target.planned.length === 0) continue;
-        try {
-          const keys = target.planned.map(({ key }) => key);
-          const set = pending(await target.pins.set(keys, profileId), env, running);
-          outcomes.push(...set);
-          for (const { key, why } of set) {
-            if (why !== undefined)
-              troubles.push({ code: 'PINS_PENDING', text: `${key} was not pinned: ${why}` });
-          }
-        } catch (error) {
-          const stopped = error instanceof Error && error.name === 'AbortError';
-          if (!stopped && !(error instanceof RouterError)) throw error;
-          // The slot has switched: that is not undone because a pin has to wait.
-          outcomes.push(
-            ...target.planned.map((pin) => ({ ...pin, is: pin.was, result: 'pending' as const })),
-          );
-          const hint = error instanceof RouterError ? error.hint : undefined;
-          const text = `the pins could not be set now (${error.message}): ${hint ?? 'run the command again to set them'}`;
-          troubles.push({ code: stopped ? 'INTERRUPTED' : 'PINS_PENDING', text });
-        }
-      }
-      return { outcomes, notes: troubles };
+      const done: PinsDone[] = [];
+      for (const target of targets) done.push(await setPins(target, profileId, env, running));
+      return {
+        outcomes: done.flatMap(({ outcomes }) => outcomes),
+        notes: done.flatMap((each) => each.notes),
+      };
     },
   };
 }
@@ -147,6 +128,33 @@ function targetOf(
     return { key, was, is, result: was === is ? 'already' : 'set' };
   });
   return { pins, planned };
+}
+
+type PinsDone = Awaited<ReturnType<PinPlan['carryOut']>>;
+
+async function setPins(
+  { pins, planned }: Target,
+  profileId: string,
+  env: Env,
+  running: ReadonlySet<string> | null,
+): Promise<PinsDone> {
+  if (planned.length === 0) return { outcomes: [], notes: [] };
+  try {
+    const keys = planned.map(({ key }) => key);
+    const outcomes = pending(await pins.set(keys, profileId), env, running);
+    const notes = outcomes.flatMap(({ key, why }) =>
+      why === undefined ? [] : [{ code: 'PINS_PENDING', text: `${key} was not pinned: ${why}` }],
+    );
+    return { outcomes, notes };
+  } catch (error) {
+    const stopped = error instanceof Error && error.name === 'AbortError';
+    if (!stopped && !(error instanceof RouterError)) throw error;
+    // The slot has switched: that is not undone because a pin has to wait.
+    const outcomes = planned.map((pin) => ({ ...pin, is: pin.was, result: 'pending' as const }));
+    const hint = error instanceof RouterError ? error.hint : undefined;
+    const text = `the pins could not be set now (${error.message}): ${hint ?? 'run the command again to set them'}`;
+    return { outcomes, notes: [{ code: stopped ? 'INTERRUPTED' : 'PINS_PENDING', text }] };
+  }
 }
 
 /** The profile ids each store will hold after the switch; a pin to any other one of the provider is dangling. */

@@ -1,5 +1,6 @@
 import { RouterError } from '../errors.js';
-import type { Slot, SlotReading } from '../slot/slot.js';
+import type { Host } from '../slot/host.js';
+import type { Occupant, Slot, SlotReading } from '../slot/slot.js';
 
 export interface SettledDeps {
   /** Heard once, when there is something to wait for. */
@@ -29,6 +30,33 @@ export async function settledReading(
     if (attempt === 1) onRefreshing?.();
     if (performance.now() >= deadline) throw stuck(slot);
     await new Promise((wake) => setTimeout(wake, POLL_MS));
+  }
+}
+
+/**
+ * Waits for every slot of a host in which a login of one of these accounts is being refreshed: whose token it is, and so who holds it,
+ * can only be told afterwards. Slots that cannot be read are for others to tell.
+ * @throws as `settledReading`
+ */
+export async function settleAccounts(
+  host: Host,
+  accountIds: readonly string[],
+  deps: SettledDeps,
+): Promise<void> {
+  for (const slot of await host.allSlots()) {
+    const occupant = await occupantOf(slot);
+    if (occupant?.kind !== 'refreshing') continue;
+    if (occupant.accountId === null || accountIds.includes(occupant.accountId))
+      await settledReading(slot, deps);
+  }
+}
+
+async function occupantOf(slot: Slot): Promise<Occupant | null> {
+  try {
+    return (await slot.read()).occupant;
+  } catch (error) {
+    if (error instanceof RouterError) return null;
+    throw error;
   }
 }
 

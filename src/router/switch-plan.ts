@@ -6,12 +6,12 @@ import type { Env } from '../os/folders.js';
 import type { Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
 import type { SessionWish } from '../slot/session.js';
-import type { LostLogin, Slot, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js';
+import type { LostLogin, Slot, SlotChange, SlotReading } from '../slot/slot.js';
 import { type CheckIn, planCheckIn } from './check-in.js';
-import { type CustodyDeps, holderOf } from './custody.js';
+import { type CustodyDeps, holderOf, neighbourId } from './custody.js';
 import { type PinPlan, planPins } from './pins.js';
 import { entryOf } from './resolve.js';
-import { type SettledDeps, settledReading } from './settled.js';
+import { type SettledDeps, settleAccounts, settledReading } from './settled.js';
 
 export interface PlanDeps extends CustodyDeps, SettledDeps {
   readonly host: Host;
@@ -62,6 +62,7 @@ export async function planSwitch(
   const { host } = deps;
   const now = deps.now();
   const entry = entryOf(wanted, await repo.list());
+  await settleAccounts(host, await accountsIn(host, agent, wanted), deps);
   const group = await host.slotsFor(agent);
   const main = await settledReading(group.main, deps);
   const readings = [{ slot: group.main, reading: main }];
@@ -144,6 +145,12 @@ function lostNotes({ occupant }: SlotReading, lost: IndexEntry | null): readonly
   ];
 }
 
+/** The accounts whose logins a switch moves: the wanted one and the one in the slot. */
+async function accountsIn(host: Host, agent: string, wanted: Identity): Promise<readonly string[]> {
+  const { occupant } = await (await host.slotsFor(agent)).main.read();
+  return occupant.kind === 'login' ? [wanted.accountId, occupant.identity.accountId] : [wanted.accountId];
+}
+
 interface FoundLogin {
   readonly held: Holding;
   /** `SlotAddress.id` of where it was found. */
@@ -183,11 +190,6 @@ function alsoHeld(
   if (!firstWrites) return checkIn;
   const carryOut = () => repo.backUp(held, 'two places held different grants of this identity');
   return { result: 'repo-newer', kept: first.kept, fingerprint: first.fingerprint, carryOut };
-}
-
-/** The id under which a neighbour's placement is remembered: the slot's own with the other profile's name. */
-export function neighbourId({ id, profileId: own }: SlotAddress, profileId: string): string {
-  return `${id.slice(0, id.length - own.length)}${profileId}`;
 }
 
 function planSlot(

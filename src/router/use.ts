@@ -190,6 +190,11 @@ async function checkInLate(
     await late.carryOut();
     return [];
   } catch (error) {
+    if (error instanceof Error && error.name === 'AbortError') {
+      const text =
+        'OpenClaw is refreshing the new login just now; its rotated token is brought home by the next use';
+      return [{ code: 'INTERRUPTED', text }];
+    }
     if (!(error instanceof RouterError)) throw error;
     return [
       { code: error.code, text: `the slot could not be checked again after the switch: ${error.message}` },

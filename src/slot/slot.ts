@@ -5,12 +5,12 @@ import type { Secret } from '../secret.js';
  * What sits in a slot. `foreign` is something `use` must not overwrite: an API key, a SecretRef, a sealed side file, a login
  * whose own tokens do not tell whose it is. `what` is a noun phrase for a sentence and holds no token.
  * From 2026.9.4 the host puts a fence in the place of the tokens while it refreshes them: `refreshing` passes within 120 s
- * and must be waited for, because the rotated token is on its way; `lost` is what a failed refresh leaves, for good.
+ * and must be waited for, because the rotated token is on its way (`accountId` is a name, no proof); `lost` is what a failed refresh leaves, for good.
  */
 export type Occupant =
   | { readonly kind: 'absent' }
   | ({ readonly kind: 'login' } & Holding)
-  | { readonly kind: 'refreshing' }
+  | { readonly kind: 'refreshing'; readonly accountId: string | null }
   | LostLogin
   | { readonly kind: 'foreign'; readonly what: string };
 

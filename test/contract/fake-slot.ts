@@ -2,7 +2,6 @@ import { createHash, randomUUID } from 'node:crypto';
 import { RouterError } from '../../src/errors.js';
 import type { Holding } from '../../src/holding.js';
 import {
-  type LostLogin,
   type Neighbour,
   type Occupant,
   problemOf,
@@ -14,12 +13,15 @@ import {
 
 type Entry = Exclude<Occupant, { kind: 'absent' }>;
 
+/** What the host's refresh left in the place of the tokens. */
+export type FencedLogin = Extract<Occupant, { kind: 'refreshing' | 'lost' }>;
+
 /** A host's store in memory, with the host's own hand on it. */
 export interface FakeSlot extends Slot {
   /** The host writes an entry by itself (a login, a rotation, an API key); null takes it out. */
   hostPuts(
     profileId: string,
-    entry: Holding | { readonly what: string } | 'refreshing' | 'lost' | LostLogin | null,
+    entry: Holding | { readonly what: string } | 'refreshing' | 'lost' | FencedLogin | null,
   ): void;
   /** The host's own order and lastGood. */
   hostOrders(order: readonly string[], lastGood: string | null): void;
@@ -93,7 +95,7 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
     },
     hostPuts(id, entry) {
       if (entry === null) entries.delete(id);
-      else if (entry === 'refreshing') put(id, { kind: entry });
+      else if (entry === 'refreshing') put(id, { kind: entry, accountId: null });
       else if (entry === 'lost') put(id, { kind: entry, accountId: null, spent: () => false });
       else if ('kind' in entry) put(id, entry);
       else put(id, 'what' in entry ? { kind: 'foreign', what: entry.what } : loginOf(entry));

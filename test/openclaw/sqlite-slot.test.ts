@@ -239,7 +239,7 @@ for (const release of SQLITE_RELEASES) {
     `${release}: tells a refresh that runs from one that failed, and neither from a login`,
     async (t) => {
       const { state, slot } = await bench(t, { release, profiles: { [SLOT]: fence(false) } });
-      t.same((await slot.read()).occupant, { kind: 'refreshing' });
+      t.same((await slot.read()).occupant, { kind: 'refreshing', accountId: alice.accountId });
       state.put(SLOT, fence(true));
       t.match((await slot.read()).occupant, { kind: 'lost', accountId: alice.accountId });
       t.match((await put(slot, bob)).occupant, { kind: 'login', identity: { userId: bob.userId } });

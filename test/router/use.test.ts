@@ -751,6 +751,61 @@ t.test(
   },
 );
 
+t.test(
+  'a login that another agent is refreshing just now is waited for, and is not handed out twice',
+  async (t) => {
+    const [alice, bob] = [login('alice'), login('bob')];
+    const research = fakeSlot({ agent: 'research' });
+    const { run, store, slot, token } = bench({ slots: [fakeSlot(), research] });
+    await store(alice, bob);
+    await run(keyOf(alice));
+    await run(keyOf(bob), { agent: 'research' });
+    research.hostPuts(SLOT, { kind: 'refreshing', accountId: bob.identity.accountId });
+    const rotated = login('bob', 'rotated', NOW);
+    const onRefreshing = () => research.hostPuts(SLOT, rotated);
+    t.equal(await codeOf(run(keyOf(bob), { agent: 'main' }, { onRefreshing })), 'IDENTITY_IN_USE');
+    t.equal(await token(), refreshOf(alice));
+    research.hostPuts(SLOT, { kind: 'refreshing', accountId: 'somebody else' });
+    const carol = login('carol');
+    await store(carol);
+    let waited = false;
+    await run(
+      keyOf(carol),
+      { agent: 'main' },
+      {
+        onRefreshing: () => {
+          waited = true;
+        },
+      },
+    );
+    t.equal(waited, false, "another account's refresh is waited for by nobody");
+    t.equal(slot.address.agent, 'main');
+  },
+);
+
+t.test(
+  'a refresh that begins right after the switch and is not waited out leaves a switch that is done',
+  async (t) => {
+    const slot = fakeSlot();
+    const stop = new AbortController();
+    const { run, store, journal } = bench({
+      slots: [slot],
+      duringReload: () => slot.hostPuts(SLOT, 'refreshing'),
+      sessions: [{ key: 'agent:main:main', updatedAt: 1 }],
+    });
+    await store(login('bob'));
+    const answer = await run(
+      keyOf(login('bob')),
+      {},
+      { onRefreshing: () => stop.abort(), signal: stop.signal },
+    );
+    t.equal(answer.result, 'switched');
+    t.ok(answer.notes.some(({ code }) => code === 'INTERRUPTED'));
+    t.match(answer.pins, [{ result: 'set' }]);
+    t.equal(journal.records.at(-1)?.step, 'done');
+  },
+);
+
 t.test('a wait for a refresh ends with Ctrl-C, with nothing written', async (t) => {
   const { run, store, slot } = bench();
   await store(login('bob'));
