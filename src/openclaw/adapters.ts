@@ -6,6 +6,7 @@ import { configuredPath, type HostConfig } from './config.js';
 import type { Examined } from './examine.js';
 import type { Ground } from './ground.js';
 import { jsonSlot } from './json-slot.js';
+import { slotOf } from './layout.js';
 import { type LockPatience, refreshLocks } from './locks.js';
 import type { Places } from './places.js';
 import type { ReleaseTraits } from './release.js';
@@ -54,10 +55,11 @@ export function directAdapters(ground: Ground, found: Examined, deps: AdapterDep
   const { stateDir, uid, databases } = ground;
   const { profileId, lock, now, traits } = deps;
   const torn = deps.torn ?? PATIENCE;
-  // Named when they are taken: a look takes none, and the older name is a hash.
+  // Named when they are taken: a look takes none, and the older name is a hash. Only a package proves that one is not needed.
+  const { installed } = ground;
   const locks = () =>
-    traits.refreshLock
-      ? refreshLocks(stateDir, found.provider, profileId, found.release?.version ?? null)
+    traits.refreshLock || installed === null
+      ? refreshLocks(stateDir, found.provider, profileId, installed?.version ?? null)
       : [];
   const slotIn = (place: StorePlace): Slot => {
     const { address, shape, path, rows } = place;
@@ -111,7 +113,7 @@ export function storesOf(
     path: string,
     isMain = false,
   ): StorePlace => ({
-    address: { id: `${stateDir}#${name}#${profileId}`, layout, agent, profileId },
+    address: { id: `${stateDir}#${name}#${lastingName(profileId)}`, layout, agent, profileId },
     shape: {
       provider,
       profileId,
@@ -130,12 +132,14 @@ export function storesOf(
   const owner = sharedOwner ?? 'main';
   const main =
     shared?.rows === 'shared'
-      ? slotIn(placeOf(ground.defaultAgent, null, '@shared', shared.path, true))
+      ? slotIn(placeOf(ground.defaultAgent, null, 'main', shared.path, true))
       : slotIn(placeOf(owner, sharedDir, sharedOwner ?? '@shared', join(sharedDir, file), true));
   const byDir = new Map<string, Slot>(shared?.rows === 'shared' ? [] : [[sharedDir, main]]);
   for (const agent of agents) {
     const dir = agentDir(agent);
-    if (!byDir.has(dir)) byDir.set(dir, slotIn(placeOf(agent, dir, agent, join(dir, file))));
+    // What was main's store before 8.1 is what all agents share since: its placements and journal go on.
+    const name = shared?.rows === 'shared' && agent === 'main' ? 'main@own' : agent;
+    if (!byDir.has(dir)) byDir.set(dir, slotIn(placeOf(agent, dir, name, join(dir, file))));
   }
   return {
     shared: main,
@@ -145,6 +149,11 @@ export function storesOf(
 }
 
 /** An agent's sessions.json, which need not exist. @throws HOST_UNREADABLE for a `session.store` that is no path */
+/** The default slot keeps the name in its id that it had before 6.1 renamed it: an upgrade is no other slot. */
+function lastingName(profileId: string): string {
+  return profileId === slotOf('openai') ? slotOf('openai-codex') : profileId;
+}
+
 export function sessionsPath(
   stateDir: string,
   config: HostConfig,

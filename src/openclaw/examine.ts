@@ -74,14 +74,22 @@ async function examineJson(ground: Ground, found: FoundStores): Promise<Examined
       'openclaw doctor --fix moves them; nothing was touched',
     );
   }
-  const early = release !== null && compareVersions(release.version, FIRST.renamed) < 0;
-  const providers = found.json === null || early ? [] : await loginProviders(found.json);
+  const providers = found.json === null ? [] : await loginProviders(found.json);
   const renamed = providers.includes('openai') && !providers.includes('openai-codex');
   const atLeast = (bound: string) => release !== null && compareVersions(release.version, bound) >= 0;
   const provider: Provider =
     atLeast(FIRST.renamed) || (release === null && renamed) ? 'openai' : 'openai-codex';
   const layout: Layout =
     atLeast('2026.4.7') || (release === null && (found.stateFile || renamed)) ? 'json+state' : 'json';
+  if (provider === 'openai-codex' && renamed) {
+    return refused(
+      ground,
+      found,
+      layout,
+      `the logins in ${found.json} are of OpenClaw 2026.6.1 or later, which the installed ${nameOf(release)} does not use`,
+      'install the later OpenClaw again; nothing was touched',
+    );
+  }
   if (provider === 'openai' && providers.includes('openai-codex') && !providers.includes('openai')) {
     return refused(
       ground,
@@ -157,6 +165,16 @@ function examineShared(ground: Ground, found: FoundStores, location: 'state-db' 
       'install the later OpenClaw again; nothing was touched',
     );
   }
+  const later = tooLate(release, found);
+  if (later !== undefined) {
+    return refused(
+      ground,
+      found,
+      layout,
+      `${later.path} is of schema ${later.schema}, of a later OpenClaw than the installed ${nameOf(release)}`,
+      'install the later OpenClaw again; nothing was touched',
+    );
+  }
   if (found.json !== null) {
     return refused(
       ground,
@@ -199,6 +217,14 @@ function examineShared(ground: Ground, found: FoundStores, location: 'state-db' 
     needsSdk: foreign ? unknownSchema(foreign) : null,
     reasons: [...releaseReasons(ground, release), reason('STORE_SQLITE_SHARED', `${where} (${location})`)],
   });
+}
+
+/** A database that the installed release says it cannot read. */
+function tooLate(release: Release | null, { state, databases }: FoundStores): DatabaseLook | undefined {
+  const { schemas } = release ?? {};
+  if (!schemas) return undefined;
+  if (state !== null && state.schema > schemas.state) return state;
+  return [...databases.values()].find((look) => look !== null && look.schema > schemas.agent) ?? undefined;
 }
 
 /** A database without a login yet: the first one is written by OpenClaw itself, which also decides where. */

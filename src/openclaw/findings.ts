@@ -38,7 +38,7 @@ export async function hostFindings(deps: LocateDeps): Promise<HostFindings> {
   return {
     stateDir: ground.stateDir,
     layout: examined?.layout ?? null,
-    release,
+    release: release && { version: release.version, source: release.source },
     provider: examined?.provider ?? null,
     profileId,
     via: way.via,
@@ -162,15 +162,16 @@ function locksOf(
   traits: ReleaseTraits,
   agents: readonly FoundAgent[],
 ): readonly FoundLock[] {
-  const { stateDir, sharedDir, defaultAgent, config, places } = ground;
-  const { provider, release, shared, layout } = examined;
+  const { stateDir, sharedDir, defaultAgent, config, places, installed } = ground;
+  const { provider, shared, layout } = examined;
   const ownStore = agents.some(({ isDefault, runsOn }) => isDefault && runsOn === 'own');
   const folder = ownStore ? ground.agentDir(defaultAgent) : sharedDir;
   const database = join(folder, 'openclaw-agent.sqlite');
   const file = ({ path }: { readonly path: string }): FoundLock => ({ kind: 'file', path: `${path}.lock` });
-  const refresh = traits.refreshLock
-    ? refreshLocks(stateDir, provider, profileId, release?.version ?? null).map(file)
-    : [];
+  const refresh =
+    traits.refreshLock || installed === null
+      ? refreshLocks(stateDir, provider, profileId, installed?.version ?? null).map(file)
+      : [];
   const store: FoundLock =
     shared === null
       ? file(storeLock(join(folder, 'auth-profiles.json')))

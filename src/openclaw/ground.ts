@@ -84,7 +84,9 @@ async function startedRelease(
 ): Promise<Release | null> {
   const { findHostPackage } = await import('./host-node.js');
   const found = await findHostPackage({ env, platform, stateDir, configPath, uid });
-  return found === null ? null : { version: found.version, source: found.source };
+  return found === null
+    ? null
+    : { version: found.version, source: found.source, ...(found.schemas && { schemas: found.schemas }) };
 }
 
 async function ownFolder(places: Places, uid: number | null): Promise<string> {
@@ -93,7 +95,7 @@ async function ownFolder(places: Places, uid: number | null): Promise<string> {
     const real = await realpath(stateDir);
     const found = await stat(real);
     if (!found.isDirectory()) throw notFound(stateDir, said);
-    if (uid !== null && found.uid !== uid) throw foreignOwner(real, found.uid);
+    if (uid !== null && found.uid !== uid) throw foreignOwner(real, found.uid, real);
     return real;
   } catch (error) {
     const code = systemErrorCode(error);

@@ -4,7 +4,7 @@ import { delimiter, dirname, isAbsolute, join } from 'node:path';
 import { readFile, realpath, stat } from '../os/files.js';
 import type { Env } from '../os/folders.js';
 import { gatewayProgram, type HostProgram, serviceProgram } from './host-programs.js';
-import { findInstalled } from './release.js';
+import { findInstalled, type Schemas, schemasOf } from './release.js';
 import { hasSqlite } from './sqlite.js';
 
 export interface HostNodeDeps {
@@ -31,7 +31,7 @@ export interface HostPackage {
   /** The Nodes it says it runs under, as in its package.json; null when it does not say. */
   readonly engines: string | null;
   /** The latest `user_version` it can read of each database; null before 8.1, which does not say. */
-  readonly schemas: { readonly state: number; readonly agent: number } | null;
+  readonly schemas: Schemas | null;
   readonly source: string;
 }
 
@@ -218,16 +218,6 @@ async function packageAt(root: string, source: string): Promise<HostPackage | nu
   } catch {
     return null;
   }
-}
-
-/** `openclaw.schemaVersions` of package.json (8.1 and later). */
-function schemasOf(manifest: object): HostPackage['schemas'] {
-  const own: unknown = 'openclaw' in manifest ? manifest.openclaw : null;
-  if (typeof own !== 'object' || own === null || !('schemaVersions' in own)) return null;
-  const versions: unknown = own.schemaVersions;
-  if (typeof versions !== 'object' || versions === null) return null;
-  const { state, agent }: { readonly state?: unknown; readonly agent?: unknown } = versions;
-  return typeof state === 'number' && typeof agent === 'number' ? { state, agent } : null;
 }
 
 function enginesOf(manifest: object): string | null {

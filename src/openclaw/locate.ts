@@ -94,7 +94,7 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
     summary: {
       stateDir,
       layout,
-      release,
+      release: release && { version: release.version, source: release.source },
       provider,
       formerProvider: provider === 'openai' ? 'openai-codex' : null,
       notes: [...found.notes, ...hostNotes(ground, options, profileId)],

@@ -14,8 +14,10 @@ export async function refuseForeignOwner(paths: readonly string[], uid: number |
 }
 
 /** Writing there as another user would leave files its owner cannot replace, or hand a login to somebody else. */
-export function foreignOwner(path: string, owner: number): RouterError {
+export function foreignOwner(path: string, owner: number, stateDir?: string): RouterError {
+  // sudo drops the variables that may have led here.
+  const where = stateDir === undefined ? '' : ` --state-dir '${stateDir}'`;
   return new RouterError('HOST_FOREIGN_OWNER', `${path} belongs to another user (uid ${owner})`, {
-    hint: `run it as that user: sudo -u '#${owner}' -H codex-router ...`,
+    hint: `run it as that user: sudo -u '#${owner}' -H codex-router ...${where}`,
   });
 }

@@ -6,6 +6,13 @@ import type { Env } from '../os/folders.js';
 export interface Release {
   readonly version: string;
   readonly source: string;
+  /** The latest `user_version` its package says it can read of each database (8.1 and later); left out where it does not. */
+  readonly schemas?: Schemas;
+}
+
+export interface Schemas {
+  readonly state: number;
+  readonly agent: number;
 }
 
 /** Calendar order of two versions; a suffix (`-1`, `-beta.2`) does not count. An unreadable one sorts first. */
@@ -70,12 +77,12 @@ export async function findInstalled(env: Env, platform: NodeJS.Platform): Promis
     for (const name of names) {
       const program = await realFile(join(folder, name));
       if (program === null) continue;
-      const version =
+      const found =
         (await versionAbove(program)) ??
         (await versionAt(join(folder, '..', 'lib', 'node_modules', 'openclaw'))) ??
         (await versionAt(join(folder, '..', 'openclaw'))) ??
         (await versionAt(join(folder, 'node_modules', 'openclaw')));
-      if (version !== null) return { version, source: join(folder, name) };
+      if (found !== null) return { ...found, source: join(folder, name) };
     }
   }
   return null;
@@ -90,7 +97,9 @@ async function realFile(path: string): Promise<string | null> {
   }
 }
 
-async function versionAbove(program: string): Promise<string | null> {
+type Manifest = Pick<Release, 'version' | 'schemas'>;
+
+async function versionAbove(program: string): Promise<Manifest | null> {
   let folder = dirname(program);
   for (let depth = 0; depth < 4; depth += 1) {
     const version = await versionAt(folder);
@@ -100,13 +109,25 @@ async function versionAbove(program: string): Promise<string | null> {
   return null;
 }
 
-async function versionAt(folder: string): Promise<string | null> {
+async function versionAt(folder: string): Promise<Manifest | null> {
   try {
     const manifest: unknown = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
     if (typeof manifest !== 'object' || manifest === null) return null;
     if (!('name' in manifest) || manifest.name !== 'openclaw' || !('version' in manifest)) return null;
-    return typeof manifest.version === 'string' ? manifest.version : null;
+    if (typeof manifest.version !== 'string') return null;
+    const schemas = schemasOf(manifest);
+    return { version: manifest.version, ...(schemas !== null && { schemas }) };
   } catch {
     return null;
   }
+}
+
+/** `openclaw.schemaVersions` of package.json (8.1 and later). */
+export function schemasOf(manifest: object): Schemas | null {
+  const own: unknown = 'openclaw' in manifest ? manifest.openclaw : null;
+  if (typeof own !== 'object' || own === null || !('schemaVersions' in own)) return null;
+  const versions: unknown = own.schemaVersions;
+  if (typeof versions !== 'object' || versions === null) return null;
+  const { state, agent }: { readonly state?: unknown; readonly agent?: unknown } = versions;
+  return typeof state === 'number' && typeof agent === 'number' ? { state, agent } : null;
 }

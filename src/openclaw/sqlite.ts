@@ -56,7 +56,8 @@ function parseModule(found: unknown): Sqlite | null {
 }
 
 /**
- * Runs `look` on a database without changing a byte of it: no file is left beside it that was not there.
+ * Runs `look` on a database without changing a byte of it: no file is left beside it that was not there, but for the index (`-shm`)
+ * of a log that a dead process left.
  * @throws `code` for what is no database or a damaged one, HOST_BUSY, HOST_NODE_TOO_OLD, IO.
  */
 export type Read = <T>(path: string, code: ErrorCode, look: (sql: Sql) => T) => T;

@@ -79,8 +79,8 @@ function hasRotated({ identity, placement, fingerprint }: IndexEntry, held: Hold
 }
 
 /** The id under which a neighbour's placement is remembered: the slot's own with the other profile's name. */
-export function neighbourId({ id, profileId: own }: SlotAddress, profileId: string): string {
-  return `${id.slice(0, id.length - own.length)}${profileId}`;
+export function neighbourId({ id }: SlotAddress, profileId: string): string {
+  return `${id.slice(0, id.lastIndexOf('#') + 1)}${profileId}`;
 }
 
 /**

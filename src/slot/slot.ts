@@ -58,7 +58,11 @@ export interface SlotReading {
 
 /** Where a slot is, in words a person and a program can use. */
 export interface SlotAddress {
-  /** Stable id of this slot on this machine: `<real state dir>#<agent>#<profileId>`; `@shared` for a store that is no agent's own. */
+  /**
+   * Stable id of this slot on this machine, through upgrades of its host: `<real state dir>#<store>#<name>`. The store is its
+   * agent's id, `main` for the one all agents read, `main@own` where main has another beside it, `@shared` for one that a variable
+   * moved; the name is the profile id, the default slot's as it was before 6.1.
+   */
   readonly id: string;
   readonly layout: string;
   readonly agent: string;

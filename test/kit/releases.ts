@@ -103,11 +103,11 @@ export function traitsOf(release: Release): ReleaseTraits {
 }
 
 function lockOf(from: (bound: string) => boolean): string {
-  if (from('2026.9.4')) return 'SQLite transaction, refresh fence waited out';
-  if (from('2026.6.5')) return 'refresh lock, then SQLite transaction';
-  if (from('2026.5.2')) return 'refresh lock, then the store’s lock file';
-  if (from('2026.4.20')) return 'refresh lock, then the lock files of store and sessions';
-  return 'the lock files of store and sessions';
+  if (from('2026.9.4')) return 'fence waited out; refresh lock, then SQLite transaction';
+  if (from('2026.8.1')) return 'refresh lock, then SQLite transaction';
+  if (from('2026.6.5')) return 'refresh lock, then SQLite transaction; sessions.json.lock';
+  if (from('2026.4.20')) return 'refresh lock, then auth-profiles.json.lock; sessions.json.lock';
+  return 'auth-profiles.json.lock; sessions.json.lock';
 }
 
 /** Calendar order of two versions of the form `2026.5.12`. */

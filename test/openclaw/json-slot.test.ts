@@ -676,27 +676,41 @@ async function ran([program = '', ...args]: readonly string[]): Promise<{ status
   return { status, said };
 }
 
-t.test(
-  'takes the refresh lock where the release has one, and keeps out of it where it has none',
-  async (t) => {
-    const name = 'sha256-cee1bbaed8073aace8170859a25616882c288ceeaa1119df363bf01cc0cdab65.lock';
-    for (const release of RELEASES) {
-      const { slot, state } = await bench(t, { release, slot: loginOf('alice') });
-      const folder = path.join(state.dir, 'locks', 'oauth-refresh');
-      mkdirSync(folder, { recursive: true });
-      writeFileSync(
-        path.join(folder, name),
-        JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() }),
-      );
-      if (release === '2026.3.28') await put(slot, holdingOf(loginOf('bob')));
-      else
-        await t.rejects(put(slot, holdingOf(loginOf('bob'))), {
-          code: 'HOST_BUSY',
-          message: /oauth-refresh/,
-        });
+t.test('takes the refresh lock unless an installed release is known to have none', async (t) => {
+  const name = 'sha256-cee1bbaed8073aace8170859a25616882c288ceeaa1119df363bf01cc0cdab65.lock';
+  const folder = t.testdir({});
+  for (const [release, version] of [
+    ['2026.3.28', '2026.3.28'],
+    ['2026.3.28', null],
+    ['2026.5.7', '2026.5.7'],
+    ['2026.5.7', null],
+  ] as const) {
+    const dir = path.join(folder, `${release}-${version}`);
+    const state = makeState(dir, { release, slot: loginOf('alice') });
+    const bin = path.join(dir, 'prefix', 'bin');
+    if (version !== null) {
+      const root = path.join(dir, 'prefix', 'lib', 'node_modules', 'openclaw');
+      mkdirSync(root, { recursive: true });
+      mkdirSync(bin);
+      writeFileSync(path.join(root, 'package.json'), JSON.stringify({ name: 'openclaw', version }));
+      writeFileSync(path.join(bin, 'openclaw'), '#!/bin/sh\n', { mode: 0o755 });
     }
-  },
-);
+    const host = await locateHost({
+      env: { HOME: path.join(dir, 'home'), PATH: bin },
+      platform: process.platform,
+      options: { stateDir: state.dir },
+      lock: { waitMs: 300 },
+    });
+    const locks = path.join(state.dir, 'locks', 'oauth-refresh');
+    mkdirSync(locks, { recursive: true });
+    const held = JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() });
+    writeFileSync(path.join(locks, name), held);
+    const switching = slotOf(host).then((slot) => put(slot, holdingOf(loginOf('bob'))));
+    if (version === '2026.3.28') await t.resolves(switching, '3.28 has none');
+    else
+      await t.rejects(switching, { code: 'HOST_BUSY', message: /oauth-refresh/ }, `${release}, ${version}`);
+  }
+});
 
 t.test('a program that ends while it holds the locks leaves none', async (t) => {
   const folder = t.testdir({ 'auth-profiles.json': '{}' });
