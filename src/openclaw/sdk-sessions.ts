@@ -25,10 +25,13 @@ export async function listSessions(root: string, sessions: Module, agent: string
   if (list !== null) {
     // The last two: 9.6 then opens the database to read only; 7.35 then leaves out what nobody asked for.
     const found: unknown = await list({ agentId: agent, readOnly: true, hydrateSkillPromptRefs: false });
-    return Array.isArray(found) ? found.map(parseListed) : [];
+    if (!Array.isArray(found)) throw new Trouble('refused', 'a list of sessions that is none');
+    return found.map(parseListed);
   }
   const store: unknown = sessions.need('loadSessionStore')(await storePath(root, sessions, agent));
-  return Object.entries(objectOf(store)).map(([key, entry]) => ({ key, entry: narrowed(entry) }));
+  if (typeof store !== 'object' || store === null)
+    throw new Trouble('refused', 'a session store that is none');
+  return Object.entries(store).map(([key, entry]) => ({ key, entry: narrowed(entry) }));
 }
 
 function parseListed(found: unknown): SentSession {

@@ -1,4 +1,5 @@
-import { existsSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type ErrorCode, RouterError } from '../errors.js';
 import type { LockPatience } from './locks.js';
@@ -145,8 +146,9 @@ async function withWriting<T>(
 }
 
 function attempt<T>(path: string, work: (sql: Sql) => T): { readonly value: T } | 'busy' {
-  // A path without a file would become an empty database.
-  statSync(path);
+  // A path without a file would become an empty database, one that is read-only would get a log that nobody can write.
+  accessSync(path, constants.R_OK | constants.W_OK);
+  accessSync(dirname(path), constants.W_OK);
   const database = open(path, false);
   try {
     // A short wait in SQLite and a long one outside it: Ctrl-C is heard between.

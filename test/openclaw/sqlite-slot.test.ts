@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -458,6 +458,31 @@ t.test('a damaged database of another agent stops nobody but that agent', async 
     t.match(after, { occupant: { identity: { userId: carol.userId } } });
     await t.rejects(host.slotsFor('research'), { code: 'SLOT_UNREADABLE' });
   }
+});
+
+t.test('a database that may not be written is refused before a log is made beside it', async (t) => {
+  const { state, slot } = await bench(t, { release: '2026.9.6', profiles: { [SLOT]: alice } });
+  const { revision } = await slot.read();
+  const before = snapshot(state.dir);
+  // Root may write anything: another user's process is asked.
+  const script = `
+    const { openDatabases } = await import(${JSON.stringify(import.meta.resolve('../../src/openclaw/sqlite.js'))});
+    process.setgid(65534); process.setuid(65534);
+    await openDatabases().write(process.argv[1], 'SLOT_UNREADABLE', { waitMs: 0 }, () => 1).catch((error) => console.log(error.code));`;
+  chmodSync(state.dir, 0o755);
+  chmodSync(path.join(state.dir, 'state'), 0o777);
+  chmodSync(state.store, 0o444);
+  const loader = process.execArgv.filter((argument) => argument.includes('typescript'));
+  const run = spawnSync(process.execPath, [...loader, '--input-type=module', '-e', script, state.store], {
+    encoding: 'utf8',
+  });
+  t.equal(run.stdout.trim(), 'IO', run.stderr);
+  t.notOk(existsSync(`${state.store}-wal`));
+  chmodSync(state.store, 0o600);
+  chmodSync(path.join(state.dir, 'state'), 0o700);
+  chmodSync(state.dir, 0o700);
+  t.same(Object.keys(snapshot(state.dir)), Object.keys(before));
+  await slot.replace({ expect: revision, put: holdingOf(bob), takeOut: [] });
 });
 
 /** Another process inside a write transaction of its own. */
