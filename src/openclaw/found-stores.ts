@@ -20,7 +20,8 @@ export interface FoundStores {
 
 /** @throws SLOT_UNREADABLE, HOST_BUSY, HOST_NODE_TOO_OLD, IO when the shared database cannot be looked at */
 export async function findStores(ground: Ground): Promise<FoundStores> {
-  const { stateDir, agents } = ground;
+  const { stateDir, agents, config } = ground;
+  const configured = config.agents.map(({ id }) => id);
   const databases = new Map<string, DatabaseLook | null>();
   const broken = new Map<string, RouterError>();
   let json: string | null = null;
@@ -37,7 +38,9 @@ export async function findStores(ground: Ground): Promise<FoundStores> {
       databases.set(agent, null);
     }
     const profiles = join(folder, 'auth-profiles.json');
-    if (json === null && (await statOf(profiles)) !== null) json = profiles;
+    // A folder of an agent that is no longer configured holds nothing OpenClaw looks at.
+    const isLive = agent === 'main' || configured.length === 0 || configured.includes(agent);
+    if (isLive && json === null && (await statOf(profiles)) !== null) json = profiles;
     // Only where no package tells the release does it matter what lies there.
     if (!stateFile && ground.installed === null)
       stateFile = (await statOf(join(folder, 'auth-state.json'))) !== null;

@@ -108,6 +108,11 @@ export async function placedElsewhere(
   if (here) return null;
   for (const slot of slots) {
     const reading = await readable(() => slot.read(), name, notes);
+    const remedy = `codex-router use <another> --state-dir ${stateDir} --agent ${slot.address.agent}`;
+    // Whose token it is there can only be told afterwards.
+    const refreshing = reading?.occupant.kind === 'refreshing' ? reading.occupant : null;
+    const accountId = entry.identity.accountId;
+    if (refreshing !== null && (refreshing.accountId ?? accountId) === accountId) return { name, remedy };
     const logins = reading === null ? [] : [reading.occupant, ...reading.neighbours];
     for (const login of logins) {
       if (login.kind !== 'login' || !sameIdentity(login.identity, entry.identity)) continue;
@@ -115,7 +120,6 @@ export async function placedElsewhere(
       // What the placed store holds now is our grant, or what its host made of it since.
       const rotated = store.includes(slot) && placement.fingerprint === entry.fingerprint;
       if (same || rotated) {
-        const remedy = `codex-router use <another> --state-dir ${stateDir} --agent ${slot.address.agent}`;
         return { name, remedy };
       }
     }

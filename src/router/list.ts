@@ -2,7 +2,8 @@ import { RouterError } from '../errors.js';
 import { type Identity, sameIdentity } from '../identity.js';
 import type { IndexEntry, Repo } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
-import { problemOf, type SlotAddress } from '../slot/slot.js';
+import type { SlotAddress } from '../slot/slot.js';
+import { problemIn } from './lost.js';
 
 export interface ListedIdentity {
   readonly entry: IndexEntry;
@@ -24,7 +25,8 @@ export async function list(
   findHost: () => Promise<Host>,
   agent: string | null,
 ): Promise<Listing> {
-  const [entries, seen] = await Promise.all([repo.list(), occupantOf(findHost, agent)]);
+  const reading = repo.list();
+  const [entries, seen] = await Promise.all([reading, occupantOf(findHost, agent, reading)]);
   const { slot, occupant, notes, known } = seen;
   const identities = entries.map((entry) => ({
     entry,
@@ -44,7 +46,11 @@ interface Seen extends Omit<Listing, 'identities'> {
   readonly known: boolean;
 }
 
-async function occupantOf(findHost: () => Promise<Host>, agent: string | null): Promise<Seen> {
+async function occupantOf(
+  findHost: () => Promise<Host>,
+  agent: string | null,
+  entries: Promise<readonly IndexEntry[]>,
+): Promise<Seen> {
   let slot: SlotAddress | null = null;
   try {
     const host = await findHost();
@@ -52,7 +58,7 @@ async function occupantOf(findHost: () => Promise<Host>, agent: string | null): 
     slot = group.main.address;
     const { occupant } = await group.main.read();
     if (occupant.kind === 'login') return { slot, occupant: occupant.identity, notes: [], known: true };
-    const problem = problemOf(occupant);
+    const problem = problemIn(group.main, occupant, await entries);
     const code = CODES[occupant.kind];
     const notes = problem === null || code === null ? [] : [{ code, text: `the slot holds ${problem}` }];
     return { slot, occupant: null, notes, known: occupant.kind !== 'refreshing' };

@@ -23,9 +23,14 @@ export interface PinPlan {
    * Never throws a RouterError: pins that could not be set are `pending`, with a note that says why.
    * @param running canonical keys of sessions inside a turn now, whose pins can still be lost; null when it is not known
    */
-  carryOut(
-    running: ReadonlySet<string> | null,
-  ): Promise<{ readonly outcomes: readonly PinOutcome[]; readonly notes: readonly HostNote[] }>;
+  carryOut(running: ReadonlySet<string> | null): Promise<PinsDone>;
+}
+
+export interface PinsDone {
+  readonly outcomes: readonly PinOutcome[];
+  readonly notes: readonly HostNote[];
+  /** Some store could not be written at all: the next run looks for what is left to pin. */
+  readonly failed: boolean;
 }
 
 /**
@@ -39,15 +44,16 @@ export async function planPins(
   slots: readonly { readonly reading: SlotReading; readonly takeOut: readonly string[] }[],
   session: SessionWish,
   env: Env,
-  switched: boolean,
+  { switched, unfinished }: { readonly switched: boolean; readonly unfinished: boolean },
 ): Promise<PinPlan> {
   const { profileId } = group.main.address;
   const { provider, formerProvider } = host.summary;
   const knownProfileIds = profilesAfter(profileId, slots);
   const rules: PinRules = { slotProfileId: profileId, provider, formerProvider, knownProfileIds };
-  // What an upgrade left over is looked for in all sessions once: while the stores still choose by the old names too.
-  const all =
-    session.kind === 'all' || (formerProvider !== null && slots.some(({ reading }) => !reading.selectable));
+  // What an upgrade left over is looked for in all sessions once: while the stores still choose by the old names too, or until
+  // the switch that mended them has set its pins.
+  const mends = unfinished || slots.some(({ reading }) => !reading.selectable);
+  const all = session.kind === 'all' || (formerProvider !== null && mends);
   const notes: HostNote[] = [];
   const look = async (agent: string, key: string | null): Promise<SessionSurvey> => {
     const pins = host.pinsOf(agent);
@@ -75,12 +81,13 @@ export async function planPins(
 
   const sessions: string[] = [];
   let unlisted = 0;
-  for (const agent of switched ? group.follows : []) {
+  for (const agent of switched || all ? group.follows : []) {
     const survey = agent === group.agent ? { entries, unread } : await look(agent, null);
+    if (agent !== group.agent) targets.push(targetOf(host.pinsOf(agent), survey.entries, rules, session, []));
+    if (!switched) continue;
     const affected = affectedBy(survey.entries, rules);
     sessions.push(...affected.sessions);
     unlisted += survey.unread;
-    if (agent !== group.agent) targets.push(targetOf(host.pinsOf(agent), survey.entries, rules, session, []));
     if (affected.left.length > 0) {
       const text = `${affected.left.length} session(s) of agent ${agent} are pinned to another login and were left alone`;
       notes.push({ code: 'PINS_LEFT', text });
@@ -102,6 +109,7 @@ export async function planPins(
       return {
         outcomes: done.flatMap(({ outcomes }) => outcomes),
         notes: done.flatMap((each) => each.notes),
+        failed: done.some((each) => each.failed),
       };
     },
   };
@@ -130,22 +138,20 @@ function targetOf(
   return { pins, planned };
 }
 
-type PinsDone = Awaited<ReturnType<PinPlan['carryOut']>>;
-
 async function setPins(
   { pins, planned }: Target,
   profileId: string,
   env: Env,
   running: ReadonlySet<string> | null,
 ): Promise<PinsDone> {
-  if (planned.length === 0) return { outcomes: [], notes: [] };
+  if (planned.length === 0) return { outcomes: [], notes: [], failed: false };
   try {
     const keys = planned.map(({ key }) => key);
     const outcomes = pending(await pins.set(keys, profileId), env, running);
     const notes = outcomes.flatMap(({ key, why }) =>
       why === undefined ? [] : [{ code: 'PINS_PENDING', text: `${key} was not pinned: ${why}` }],
     );
-    return { outcomes, notes };
+    return { outcomes, notes, failed: false };
   } catch (error) {
     const stopped = error instanceof Error && error.name === 'AbortError';
     if (!stopped && !(error instanceof RouterError)) throw error;
@@ -153,7 +159,7 @@ async function setPins(
     const outcomes = planned.map((pin) => ({ ...pin, is: pin.was, result: 'pending' as const }));
     const hint = error instanceof RouterError ? error.hint : undefined;
     const text = `the pins could not be set now (${error.message}): ${hint ?? 'run the command again to set them'}`;
-    return { outcomes, notes: [{ code: stopped ? 'INTERRUPTED' : 'PINS_PENDING', text }] };
+    return { outcomes, notes: [{ code: stopped ? 'INTERRUPTED' : 'PINS_PENDING', text }], failed: true };
   }
 }
 

@@ -5,7 +5,8 @@ import type { Journal } from '../repo/journal.js';
 import type { IndexEntry, Repo } from '../repo/repo.js';
 import type { Host, HostNote, HostSummary } from '../slot/host.js';
 import { currentSession } from '../slot/session.js';
-import { problemOf, type Slot, type SlotAddress } from '../slot/slot.js';
+import type { Slot, SlotAddress } from '../slot/slot.js';
+import { problemIn } from './lost.js';
 
 /** One slot as it is now. */
 export interface SlotStatus {
@@ -54,7 +55,12 @@ export async function status(
     return { ...base, host: null, slots: [], session: null, notes };
   }
   const slots: SlotStatus[] = [];
-  for (const slot of await host.allSlots()) slots.push(await slotStatus(slot, entries));
+  for (const slot of await host.allSlots()) {
+    const seen = await slotStatus(slot, entries);
+    // A store that only could hold a login of its own is no second slot to a person.
+    const isEmpty = seen.occupant === null && seen.problem === null;
+    if (slots.length === 0 || !isEmpty) slots.push(seen);
+  }
   const session = await sessionStatus(host, env);
   return {
     ...base,
@@ -78,7 +84,7 @@ async function slotStatus(slot: Slot, entries: readonly IndexEntry[]): Promise<S
   try {
     const { occupant, selectable } = await slot.read();
     if (occupant.kind !== 'login') {
-      const problem = problemOf(occupant);
+      const problem = problemIn(slot, occupant, entries);
       return { address, occupant: null, entry: null, problem, selectable };
     }
     const entry = entries.find(({ identity }) => sameIdentity(identity, occupant.identity)) ?? null;

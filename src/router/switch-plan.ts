@@ -3,18 +3,21 @@ import { RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
 import { type Identity, identityKey, sameIdentity } from '../identity.js';
 import type { Env } from '../os/folders.js';
+import type { Journal } from '../repo/journal.js';
 import type { Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
 import type { SessionWish } from '../slot/session.js';
 import type { LostLogin, Slot, SlotChange, SlotReading } from '../slot/slot.js';
 import { type CheckIn, planCheckIn } from './check-in.js';
 import { type CustodyDeps, holderOf, neighbourId } from './custody.js';
+import { lastPlaced } from './lost.js';
 import { type PinPlan, planPins } from './pins.js';
 import { entryOf } from './resolve.js';
 import { type SettledDeps, settleAccounts, settledReading } from './settled.js';
 
 export interface PlanDeps extends CustodyDeps, SettledDeps {
   readonly host: Host;
+  readonly journal: Journal;
   readonly now: () => number;
   readonly env: Env;
 }
@@ -99,7 +102,10 @@ export async function planSwitch(
   for (const slot of group.choosers)
     slots.push({ slot, reading: await slot.read(), put: 'keep', takeOut: [] });
   const lost = main.occupant.kind === 'lost' ? await lostOwner(repo, group.main, main.occupant) : null;
-  const pins = await planPins(host, group, slots, session, deps.env, isSwitch({ slots }));
+  const pins = await planPins(host, group, slots, session, deps.env, {
+    switched: isSwitch({ slots }),
+    unfinished: await isUnfinished(deps.journal, group.main),
+  });
   const notes = [
     ...host.summary.notes,
     ...group.notes,
@@ -118,12 +124,8 @@ export async function planSwitch(
  */
 async function lostOwner(repo: OpenRepo, { address }: Slot, lost: LostLogin): Promise<IndexEntry | null> {
   const entries = await repo.list();
-  const placed = entries
-    .filter(({ placement }) => placement?.slot === address.id)
-    .sort((a, b) => (b.placement?.at ?? 0) - (a.placement?.at ?? 0))[0];
-  if (placed !== undefined && (lost.accountId ?? placed.identity.accountId) === placed.identity.accountId) {
-    return placed;
-  }
+  const placed = lastPlaced(address, lost, entries);
+  if (placed !== null) return placed;
   for (const entry of entries.filter(({ identity }) => identity.accountId === lost.accountId)) {
     if (lost.spent((await repo.load(identityKey(entry.identity))).grant.refreshToken)) return entry;
   }
@@ -143,6 +145,12 @@ function lostNotes({ occupant }: SlotReading, lost: IndexEntry | null): readonly
   return [
     { code: 'LOGIN_LOST', text: `a refresh by OpenClaw failed and destroyed ${whose} in the slot: ${left}` },
   ];
+}
+
+/** Whether the last switch of this slot never came to its end: its pins may be left to set. */
+async function isUnfinished(journal: Journal, { address }: Slot): Promise<boolean> {
+  const last = (await journal.read()).findLast((record) => record.slot === address.id);
+  return last?.step === 'begun' || last?.step === 'swapped';
 }
 
 /** The accounts whose logins a switch moves: the wanted one and the one in the slot. */

@@ -144,12 +144,27 @@ async function carryOut(
   const late = await checkInLate(deps, repo, plan);
   const running = reload.effective === 'no-gateway' ? null : await deps.host.activeRuns(group.agent);
   const pins = await plan.pins.carryOut(running);
-  if (record !== null) await deps.journal.advance(record, 'done', deps.now());
+  await endRecord(deps, plan, record, pins.failed);
   const gatewayRuns = reload.effective !== 'no-gateway';
   const label = await mendLabel(deps.host, entry.identity.email, fixLabels, gatewayRuns);
   const notes = [...plan.notes, ...reload.notes, ...late, ...pins.notes, ...label];
   const result = switched ? 'switched' : 'already-active';
   return answer({ ...plan, from, notes }, result, pins.outcomes, reload);
+}
+
+/** A switch whose pins could not be written stays open in the journal, so that the next run looks for them everywhere. */
+async function endRecord(
+  { journal, now }: UseDeps,
+  { entry, group }: SwitchPlan,
+  record: string | null,
+  failed: boolean,
+): Promise<void> {
+  if (!failed) {
+    if (record !== null) await journal.advance(record, 'done', now());
+  } else if (record === null) {
+    const who = whoOf(entry.identity);
+    await journal.advance(await journal.begin(group.main.address.id, who, who, now()), 'swapped', now());
+  }
 }
 
 /** A new record for a switch; else the one that a crash left unfinished and that this run finishes; else null. */

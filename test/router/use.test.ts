@@ -619,8 +619,50 @@ t.test('a session store that is busy leaves the switch done and the pin pending'
   t.match(answer, { result: 'switched', pins: [{ key: 'agent:main:main', is: null, result: 'pending' }] });
   t.match(answer.notes, [{ code: 'PINS_PENDING', text: /process 7/ }]);
   t.equal(await token(), refreshOf(alice));
+  t.equal(journal.records.at(-1)?.step, 'swapped', 'the next run has something to finish');
+  t.match(await run(keyOf(alice)), { result: 'already-active', pins: [{ result: 'set' }] });
   t.equal(journal.records.at(-1)?.step, 'done');
+  t.equal(journal.records.length, 1);
 });
+
+t.test(
+  'what an upgrade left over is looked for again after a run that could not pin, in every agent that follows',
+  async (t) => {
+    const research = fakeSlot({ agent: 'research', profileId: 'openai:default' });
+    const { run, store, host } = bench({
+      slots: [fakeSlot({ profileId: 'openai:default' })],
+      copies: [research],
+      provider: 'openai',
+      sessions: [{ key: 'agent:main:telegram:direct:7', pinnedTo: 'openai-codex:default' }],
+    });
+    await store(login('bob'));
+    const asked: string[] = [];
+    let busy = true;
+    const pinsOf: typeof host.pinsOf = (agent) => ({
+      ...host.pinsOf(agent),
+      read: async () => {
+        asked.push(agent);
+        return host.pinsOf(agent).read();
+      },
+      survey: async () => ({ entries: [], unread: 9 }),
+      set: async (keys, id) => {
+        if (busy) throw new RouterError('HOST_BUSY', 'process 7 holds it');
+        return host.pinsOf(agent).set(keys, id);
+      },
+    });
+    const deps = { host: { ...host, pinsOf } };
+    const look = async () => {
+      asked.length = 0;
+      await run(keyOf(login('bob')), { session: { kind: 'current' } }, deps);
+      return [...new Set(asked)];
+    };
+    t.same(await look(), ['main', 'research'], 'the stores were not mended yet');
+    busy = false;
+    t.same(await look(), ['main', 'research'], 'what could not be pinned is looked for again');
+    t.same([...host.pinned], [['agent:main:telegram:direct:7', 'openai:default']]);
+    t.same(await look(), [], 'once all is done, only what is recent is read');
+  },
+);
 
 t.test(
   'a write that never happened is not an interrupted switch, and nothing is said to be placed',
