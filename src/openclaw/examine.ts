@@ -186,7 +186,12 @@ function examineShared(ground: Ground, found: FoundStores, location: 'state-db' 
   }
   const main = found.databases.get('main') ?? null;
   const agents = [...found.databases.values()].filter((look) => look !== null);
-  const older = agents.find((look) => look.schema < Math.min(...SCHEMAS.sharedAgent) && hasLogins(look));
+  const own = release?.schemas?.agent ?? 0;
+  const older = agents.find(
+    (look) =>
+      (look.schema < Math.min(...SCHEMAS.sharedAgent) && hasLogins(look)) ||
+      (look.schema < own && !SCHEMAS.sharedAgent.includes(look.schema)),
+  );
   if (older !== undefined) {
     return refused(
       ground,

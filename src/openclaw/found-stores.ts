@@ -3,7 +3,7 @@ import { RouterError } from '../errors.js';
 import { isObject } from '../json.js';
 import type { Ground } from './ground.js';
 import { providerOf } from './profiles.js';
-import { type DatabaseLook, lookAt } from './sqlite-store.js';
+import { type DatabaseLook, isDatabase, lookAt } from './sqlite-store.js';
 import { readJsonFile, statOf } from './store-file.js';
 
 /** What lies in a state directory that could hold logins. */
@@ -49,11 +49,6 @@ export async function findStores(ground: Ground): Promise<FoundStores> {
   const shared = join(stateDir, 'state', 'openclaw.sqlite');
   const state = (await isDatabase(shared)) ? lookAt(shared, 'shared', ground.databases.read) : null;
   return { state, databases, broken, json, stateFile };
-}
-
-/** No database is a pipe or a device, and opening one could wait for ever. */
-async function isDatabase(path: string): Promise<boolean> {
-  return (await statOf(path))?.isFile() ?? false;
 }
 
 /** The providers of the OAuth logins in an auth-profiles.json; a broken file fails later, where it is read for its slot. */

@@ -6,8 +6,7 @@ import type { LockPatience } from './locks.js';
 import { refuseForeignOwner } from './owner.js';
 import { isPinned, parseSessionEntry, pinnedEntry, pinOf } from './session-entry.js';
 import type { Databases, Sql, SqlRow } from './sqlite.js';
-import { hasTable, refuseMaintenance } from './sqlite-store.js';
-import { statOf } from './store-file.js';
+import { hasTable, isDatabase, refuseMaintenance } from './sqlite-store.js';
 
 export interface SqlitePinsPlace {
   readonly agent: string;
@@ -24,7 +23,7 @@ export interface SqlitePinsPlace {
 /** `session_nodes` of one agent's database (8.1 and later): only the rows that are meant are read and written. */
 export function sqlitePins(place: SqlitePinsPlace): Pins {
   const look = async <T>(nothing: T, from: (sql: Sql) => T): Promise<T> => {
-    if ((await statOf(place.path)) === null) return nothing;
+    if (!(await isDatabase(place.path))) return nothing;
     return place.databases.read(place.path, 'HOST_UNREADABLE', (sql) =>
       hasTable(sql, 'session_nodes') ? from(sql) : nothing,
     );
@@ -101,7 +100,7 @@ async function setPins(
   profileId: string | null,
 ): Promise<readonly PinOutcome[]> {
   const gone = (key: string): PinOutcome => ({ key, was: null, is: null, result: 'gone' });
-  if (keys.length === 0 || (await statOf(place.path)) === null) return keys.map(gone);
+  if (keys.length === 0 || !(await isDatabase(place.path))) return keys.map(gone);
   await refuseForeignOwner([place.path, `${place.path}-wal`, `${place.path}-shm`], place.uid);
   refuseMaintenance(place.statePath, place.now(), place.databases.read);
   return await place.databases.write(place.path, 'HOST_UNREADABLE', place.lock, (sql) => {

@@ -4,7 +4,14 @@ import { type HostLock, type LockPatience, withHostLocks } from './locks.js';
 import { refuseForeignOwner } from './owner.js';
 import { parseState, parseStore } from './profiles.js';
 import type { Databases, Sql } from './sqlite.js';
-import { readRows, refuseMaintenance, type StoredRows, type StoreRows, writeRows } from './sqlite-store.js';
+import {
+  isDatabase,
+  readRows,
+  refuseMaintenance,
+  type StoredRows,
+  type StoreRows,
+  writeRows,
+} from './sqlite-store.js';
 import {
   changedDocuments,
   readingOf,
@@ -13,7 +20,6 @@ import {
   type StoreShape,
   slotChanged,
 } from './store-document.js';
-import { statOf } from './store-file.js';
 
 export interface SqliteSlotPlace {
   readonly address: SlotAddress;
@@ -36,7 +42,7 @@ export function sqliteSlot(place: SqliteSlotPlace): Slot {
   return {
     address: place.address,
     read: async () => {
-      if ((await statOf(place.path)) === null) return readingOf(place.shape, { profiles: null, state: null });
+      if (!(await isDatabase(place.path))) return readingOf(place.shape, { profiles: null, state: null });
       return place.databases.read(place.path, 'SLOT_UNREADABLE', (sql) =>
         readingOf(place.shape, load(place, sql).documents),
       );
@@ -63,7 +69,7 @@ function load({ path, rows: which, shape }: SqliteSlotPlace, sql: Sql): Loaded {
 async function replace(place: SqliteSlotPlace, change: SlotChange): Promise<SlotReading> {
   const { path, shape, statePath, databases, now } = place;
   await refuseForeignOwner([path, `${path}-wal`, `${path}-shm`], place.uid);
-  if ((await statOf(path)) === null) throw noDatabase(place);
+  if (!(await isDatabase(path))) throw noDatabase(place);
   refuseMaintenance(statePath, now(), databases.read);
   return await withHostLocks(place.locks(), place.lock, () =>
     databases.write(path, 'SLOT_UNREADABLE', place.lock, (sql) => {

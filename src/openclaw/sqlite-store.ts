@@ -2,6 +2,7 @@ import { RouterError } from '../errors.js';
 import { type JsonObject, parseJsonObject } from '../json.js';
 import { type Read, type Sql, type SqlRow, withReading } from './sqlite.js';
 import type { StoreDocuments } from './store-document.js';
+import { statOf } from './store-file.js';
 
 /** Which rows hold a store: those all agents share (8.1 and later), or those of one agent (6.5 and later). */
 export type StoreRows = 'shared' | 'agent';
@@ -104,6 +105,11 @@ function writeRow(
   );
 }
 
+/** Whether a database lies there; a pipe or a device is none, and opening one could wait for ever. @throws IO when the system refuses the look */
+export async function isDatabase(path: string): Promise<boolean> {
+  return (await statOf(path))?.isFile() ?? false;
+}
+
 export function hasTable(sql: Sql, name: string): boolean {
   return sql.row("SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?", name) !== null;
 }
@@ -154,7 +160,7 @@ function sharedLocation(sql: Sql, path: string): SharedLocation | null {
   const location = typeof row.value === 'string' ? parseJsonObject(row.value)?.location : undefined;
   if (location === 'state-db' || location === 'legacy-main') return location;
   throw new RouterError('HOST_UNSUPPORTED', `${path} says in words unknown here where the logins are`, {
-    hint: 'update codex-router, or use --via sdk; nothing was changed',
+    hint: 'update codex-router; nothing was changed',
   });
 }
 

@@ -24,7 +24,11 @@ function folder(t: Test): string {
 }
 
 /** A package on PATH that says it is that release; null: none. */
-function installed(dir: string, version: string | null): { HOME: string; PATH: string } {
+function installed(
+  dir: string,
+  version: string | null,
+  schemaVersions?: { readonly state: number; readonly agent: number },
+): { HOME: string; PATH: string } {
   const root = `${dir}.package`;
   const env = { HOME: path.join(dir, 'home'), PATH: path.join(root, 'bin') };
   if (version === null) return env;
@@ -32,16 +36,25 @@ function installed(dir: string, version: string | null): { HOME: string; PATH: s
   mkdirSync(path.join(root, 'lib', 'node_modules', 'openclaw'), { recursive: true });
   writeFileSync(
     path.join(root, 'lib', 'node_modules', 'openclaw', 'package.json'),
-    JSON.stringify({ name: 'openclaw', version }),
+    JSON.stringify({ name: 'openclaw', version, ...(schemaVersions && { openclaw: { schemaVersions } }) }),
   );
   writeFileSync(path.join(root, 'bin', 'openclaw'), '#!/bin/sh\n');
   chmodSync(path.join(root, 'bin', 'openclaw'), 0o755);
   return env;
 }
 
-async function look(t: Test, dir: string, version: string | null) {
+async function look(
+  t: Test,
+  dir: string,
+  version: string | null,
+  schemas?: { readonly state: number; readonly agent: number },
+) {
   t.teardown(() => rmSync(`${dir}.package`, { recursive: true, force: true }));
-  const deps = { env: installed(dir, version), platform: process.platform, options: { stateDir: dir } };
+  const deps = {
+    env: installed(dir, version, schemas),
+    platform: process.platform,
+    options: { stateDir: dir },
+  };
   return { found: await examine(await findGround(deps)), locate: () => locateHost(deps) };
 }
 
@@ -240,6 +253,21 @@ t.test('a state directory that came from elsewhere is said', async (t) => {
     ).run(...values);
   });
   t.match((await look(t, dir, '2026.7.35')).found.notes, [{ code: 'STATE_MOVED', text: /elsewhere/ }]);
+});
+
+t.test('a package that says which schemas it reads is believed', async (t) => {
+  for (const [database, schema, refusal] of [
+    ['state', 19, /schema 19, of a later OpenClaw/],
+    ['agent', 24, /schema 24, of a later OpenClaw/],
+    ['agent', 22, /upgrade .* is not done.*schema 22/],
+  ] as const) {
+    const dir = folder(t);
+    const state = makeSqliteState(dir, { release: '2026.9.6', profiles: { [SLOT]: alice } });
+    const file = database === 'state' ? state.stateDatabase : state.agentDatabase();
+    withDatabase(file, (db) => db.exec(`PRAGMA user_version = ${schema}`));
+    const { found } = await look(t, dir, '2026.9.6', { state: 18, agent: 23 });
+    t.match(found.refusal, { code: 'HOST_UNSUPPORTED', message: refusal });
+  }
 });
 
 t.test('agents named by entries, as 8.1 and later write them, are found', async (t) => {
