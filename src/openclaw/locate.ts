@@ -177,7 +177,10 @@ function hostNotes(
   const notes: HostNote[] = [];
   const touched = config.lastTouched;
   if (installed === null) {
-    notes.push({ code: 'RELEASE_NOT_INSTALLED', text: 'no openclaw was found on PATH' });
+    notes.push({
+      code: 'RELEASE_NOT_INSTALLED',
+      text: 'no installed OpenClaw was found: not on PATH, running or as a service',
+    });
   } else if (touched !== null && compareVersions(touched, installed.version) > 0) {
     notes.push({
       code: 'STATE_FROM_LATER_RELEASE',

@@ -31,7 +31,10 @@ export function nameOf(release: Release | null): string {
 export function releaseReasons({ installed }: Ground, release: Release | null): readonly HostNote[] {
   if (installed !== null)
     return [reason('RELEASE_INSTALLED', `OpenClaw ${installed.version} is installed (${installed.source})`)];
-  const unknown = reason('RELEASE_NOT_INSTALLED', 'no openclaw was found on PATH');
+  const unknown = reason(
+    'RELEASE_NOT_INSTALLED',
+    'no installed OpenClaw was found: not on PATH, running or as a service',
+  );
   return release === null
     ? [unknown]
     : [unknown, reason('RELEASE_TOLD', `${release.source} says ${release.version}`)];

@@ -96,7 +96,7 @@ t.test('says what lies there and why it is routed so, without a vault and withou
   t.match(stdout, /^way {7}direct/m);
   t.match(
     stdout,
-    /^agents {4}main {6}runs on main’s login \(new chats land here\)\n {10}research {2}runs on a login of its own$/m,
+    /^agents {4}main {6}runs on main's login \(new chats land here\)\n {10}research {2}runs on a login of its own$/m,
   );
   t.match(stdout, /^gateway {3}none found$/m);
   t.notMatch(stdout, /\s$(?!\n?$)/m, 'no blank at the end of a line');

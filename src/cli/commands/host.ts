@@ -101,8 +101,8 @@ function agentCells({ id, isDefault, runsOn, trouble }: HostDocument['agents'][n
 
 const RUNS_ON = {
   own: 'runs on a login of its own',
-  main: 'runs on main’s login',
-  copy: 'runs on a copy of main’s login',
+  main: "runs on main's login",
+  copy: "runs on a copy of main's login",
   unknown: 'cannot be told',
 } as const;
 
