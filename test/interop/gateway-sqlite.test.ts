@@ -212,7 +212,7 @@ function chances(seed: number): () => number {
   };
 }
 
-for (const release of releases('2026.7.35', '2026.9.6')) {
+for (const release of releases('2026.6.1', '2026.7.35', '2026.9.6')) {
   t.test(`${release}: an hour of turns, refreshes and switches, compressed, loses no login`, async (t) => {
     const claw = await stage(t, release);
     if (!claw) return;

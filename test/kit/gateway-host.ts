@@ -42,7 +42,7 @@ export interface GatewayHost {
   read(): Promise<{ stores: Record<string, Record<string, Fields>>; sessions: Record<string, Fields> }>;
   /** The slot's entry in the store of agent main. */
   slot(): Promise<Fields | undefined>;
-  /** Lets the slot's login look as if it expired at `expires`; waits for a refresh to end first. SQLite stores only. */
+  /** Lets the slot's login look as if it expired at `expires`; waits for a refresh to end first. */
   expire(expires: number): Promise<void>;
   /** What SQLite finds wrong in any database; empty is right. */
   integrity(): Promise<readonly string[]>;
@@ -147,7 +147,7 @@ export async function gatewayHost(
     },
     expire: async (expires) => {
       await until('no refresh is under way in the slot', async () => {
-        const { changed } = await store('expire', { profileId: slotId, expires });
+        const { changed } = await store('expire', { root: path.dirname(entry), profileId: slotId, expires });
         return changed > 0;
       });
     },

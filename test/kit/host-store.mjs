@@ -64,22 +64,24 @@ function slots() {
   return { stores, sessions };
 }
 
-async function put() {
+async function updateStore(updater) {
   const sdk = await import(
     pathToFileURL(path.join(input.root, 'dist', 'plugin-sdk', 'provider-auth.js')).href
   );
-  const store = await sdk.updateAuthProfileStoreWithLock({
-    ...(input.agentDir ? { agentDir: input.agentDir } : {}),
-    updater: (store) => {
-      store.profiles[input.profileId] = input.entry;
-      delete store.usageStats?.[input.profileId];
-      return true;
-    },
+  const agentDir = input.agentDir ? { agentDir: input.agentDir } : {};
+  return await sdk.updateAuthProfileStoreWithLock({ ...agentDir, updater });
+}
+
+async function put() {
+  const store = await updateStore((found) => {
+    found.profiles[input.profileId] = input.entry;
+    delete found.usageStats?.[input.profileId];
+    return true;
   });
   return { put: store?.profiles?.[input.profileId] !== undefined };
 }
 
-function expire() {
+async function expire() {
   let changed = 0;
   for (const file of databases()) {
     const db = new DatabaseSync(file);
@@ -99,6 +101,16 @@ function expire() {
     }
     db.exec('COMMIT');
     db.close();
+  }
+  if (changed === 0 && globSync('agents/*/agent/auth-profiles.json', { cwd: input.stateDir }).length > 0) {
+    // A file has no transaction: the release itself, under its own lock, is the one to write it.
+    const store = await updateStore((found) => {
+      const entry = found.profiles[input.profileId];
+      if (!entry) return false;
+      found.profiles[input.profileId] = { ...entry, expires: input.expires };
+      return true;
+    });
+    changed = store?.profiles?.[input.profileId]?.expires === input.expires ? 1 : 0;
   }
   return { changed };
 }
