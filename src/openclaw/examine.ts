@@ -3,7 +3,7 @@ import { RouterError } from '../errors.js';
 import { isObject } from '../json.js';
 import type { HostNote } from '../slot/host.js';
 import type { HostConfig } from './config.js';
-import { type FoundStores, findStores, loginProviders } from './found-stores.js';
+import { type FoundStores, findStores, hasLogins, loginProviders, tooLate } from './found-stores.js';
 import type { Ground } from './ground.js';
 import type { Layout, Provider } from './layout.js';
 import { leftover, movedFrom, nameOf, reason, releaseReasons, unknownSchema } from './reasons.js';
@@ -224,14 +224,6 @@ function examineShared(ground: Ground, found: FoundStores, location: 'state-db' 
   });
 }
 
-/** A database that the installed release says it cannot read. */
-function tooLate(release: Release | null, { state, databases }: FoundStores): DatabaseLook | undefined {
-  const { schemas } = release ?? {};
-  if (!schemas) return undefined;
-  if (state !== null && state.schema > schemas.state) return state;
-  return [...databases.values()].find((look) => look !== null && look.schema > schemas.agent) ?? undefined;
-}
-
 /** A database without a login yet: the first one is written by OpenClaw itself, which also decides where. */
 function fresh(ground: Ground, found: FoundStores, layout: Layout): Examined {
   const { state } = found;
@@ -254,9 +246,9 @@ function fresh(ground: Ground, found: FoundStores, layout: Layout): Examined {
 
 type Answer = Pick<Examined, 'layout' | 'provider' | 'release' | 'reasons'> & Partial<Examined>;
 
-function examined({ stateDir }: Ground, found: FoundStores, answer: Answer): Examined {
+function examined({ stateDir, places }: Ground, found: FoundStores, answer: Answer): Examined {
   const { state, databases } = found;
-  const moved = movedFrom(stateDir, state);
+  const moved = movedFrom([stateDir, places.stateDir], state);
   return {
     shared: null,
     statePath: state?.path ?? null,
@@ -287,11 +279,6 @@ function refused(
     reasons: [...releaseReasons(ground, ground.installed), reason('REFUSED', message)],
     refusal: new RouterError('HOST_UNSUPPORTED', message, { hint }),
   });
-}
-
-function hasLogins({ rows }: DatabaseLook): boolean {
-  const profiles = rows.profiles?.value.profiles;
-  return isObject(profiles) && Object.keys(profiles).length > 0;
 }
 
 /** With no package at hand, the release that last wrote openclaw.json, unless what lies there proves a later one. */

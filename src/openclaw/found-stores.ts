@@ -3,6 +3,7 @@ import { RouterError } from '../errors.js';
 import { isObject } from '../json.js';
 import type { Ground } from './ground.js';
 import { providerOf } from './profiles.js';
+import type { Release } from './release.js';
 import { type DatabaseLook, isDatabase, lookAt } from './sqlite-store.js';
 import { readJsonFile, statOf } from './store-file.js';
 
@@ -63,4 +64,20 @@ export async function loginProviders(path: string): Promise<readonly string[]> {
     if (error instanceof RouterError) return [];
     throw error;
   }
+}
+
+/** A database that the installed release says it cannot read. */
+export function tooLate(
+  release: Release | null,
+  { state, databases }: FoundStores,
+): DatabaseLook | undefined {
+  const { schemas } = release ?? {};
+  if (!schemas) return undefined;
+  if (state !== null && state.schema > schemas.state) return state;
+  return [...databases.values()].find((look) => look !== null && look.schema > schemas.agent) ?? undefined;
+}
+
+export function hasLogins({ rows }: DatabaseLook): boolean {
+  const profiles = rows.profiles?.value.profiles;
+  return isObject(profiles) && Object.keys(profiles).length > 0;
 }

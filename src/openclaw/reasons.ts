@@ -13,9 +13,9 @@ export function leftover(path: string, who: string): HostNote {
 }
 
 /** 6.5 to 7.35 register their databases by full path; one elsewhere tells that the folder was moved or copied here. */
-export function movedFrom(stateDir: string, state: DatabaseLook | null): readonly HostNote[] {
+export function movedFrom(stateDirs: readonly string[], state: DatabaseLook | null): readonly HostNote[] {
   const elsewhere = state?.registered.find(
-    (path) => path.startsWith('/') && !path.startsWith(`${stateDir}/`),
+    (path) => path.startsWith('/') && !stateDirs.some((dir) => path.startsWith(`${dir}/`)),
   );
   if (elsewhere === undefined) return [];
   const text = `this state directory was moved or copied here: its register still names ${elsewhere}. Its logins may be in use there too`;

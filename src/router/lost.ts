@@ -15,6 +15,11 @@ export function lastPlaced(
   return (accountId ?? placed.identity.accountId) === placed.identity.accountId ? placed : null;
 }
 
+/** Whether the stored login still is the one that was put there; a login or import since has made it another. */
+export function isStoredCopy({ placement, fingerprint }: IndexEntry): boolean {
+  return placement?.fingerprint === fingerprint;
+}
+
 /** In words, what is in a slot that is no login, with what is left of a lost one; null for an empty slot. */
 export function problemIn(
   { address }: Slot,
@@ -26,5 +31,8 @@ export function problemIn(
   if (owner === null) return problem;
   const { alias, identity } = owner;
   const who = alias ?? identity.email ?? identity.accountId;
-  return `${problem} of ${who}, whose stored copy is the only one left: codex-router use ${alias ?? identity.accountId} puts it back`;
+  const left = isStoredCopy(owner)
+    ? 'whose stored copy is the only one left'
+    : 'of whom a newer login is stored';
+  return `${problem} of ${who}, ${left}: codex-router use ${alias ?? identity.accountId} puts it in`;
 }

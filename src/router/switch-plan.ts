@@ -10,7 +10,7 @@ import type { SessionWish } from '../slot/session.js';
 import type { LostLogin, Slot, SlotChange, SlotReading } from '../slot/slot.js';
 import { type CheckIn, planCheckIn } from './check-in.js';
 import { type CustodyDeps, holderOf, neighbourId } from './custody.js';
-import { lastPlaced } from './lost.js';
+import { isStoredCopy, lastPlaced } from './lost.js';
 import { type PinPlan, planPins } from './pins.js';
 import { entryOf } from './resolve.js';
 import { type SettledDeps, settleAccounts, settledReading } from './settled.js';
@@ -30,6 +30,11 @@ export interface SlotPlan {
   readonly takeOut: readonly string[];
 }
 
+export interface LostOwner {
+  readonly entry: IndexEntry;
+  readonly isOnlyCopy: boolean;
+}
+
 /** A whole switch, decided on one reading of the host, nothing written yet. */
 export interface SwitchPlan {
   readonly entry: IndexEntry;
@@ -37,8 +42,8 @@ export interface SwitchPlan {
   readonly fingerprint: Fingerprint;
   readonly group: SlotGroup;
   readonly from: Identity | null;
-  /** The identity whose login a failed refresh of the host destroyed in the slot: the stored copy is the only one left. */
-  readonly lost: IndexEntry | null;
+  /** The identity whose login a failed refresh of the host destroyed in the slot; `isOnlyCopy`: the stored one may be spent too. */
+  readonly lost: LostOwner | null;
   readonly slots: readonly SlotPlan[];
   readonly checkIns: readonly CheckIn[];
   readonly pins: PinPlan;
@@ -114,7 +119,7 @@ export async function planSwitch(
     ...lostNotes(main, lost),
     ...pins.notes,
   ];
-  const from = main.occupant.kind === 'login' ? main.occupant.identity : (lost?.identity ?? null);
+  const from = main.occupant.kind === 'login' ? main.occupant.identity : (lost?.entry.identity ?? null);
   return { entry, holding, fingerprint, group, from, lost, slots, checkIns, pins, notes };
 }
 
@@ -122,29 +127,30 @@ export async function planSwitch(
  * Whose login a failed refresh destroyed: whom we last put into the slot, unless the host has put another there since; else the one
  * whose very token was sent. Null when it was nobody's that is stored here.
  */
-async function lostOwner(repo: OpenRepo, { address }: Slot, lost: LostLogin): Promise<IndexEntry | null> {
+async function lostOwner(repo: OpenRepo, { address }: Slot, lost: LostLogin): Promise<LostOwner | null> {
   const entries = await repo.list();
   const placed = lastPlaced(address, lost, entries);
-  if (placed !== null) return placed;
+  if (placed !== null) return { entry: placed, isOnlyCopy: isStoredCopy(placed) };
   for (const entry of entries.filter(({ identity }) => identity.accountId === lost.accountId)) {
-    if (lost.spent((await repo.load(identityKey(entry.identity))).grant.refreshToken)) return entry;
+    const { grant } = await repo.load(identityKey(entry.identity));
+    if (lost.spent(grant.refreshToken)) return { entry, isOnlyCopy: true };
   }
   return null;
 }
 
-function lostNotes({ occupant }: SlotReading, lost: IndexEntry | null): readonly HostNote[] {
+function lostNotes({ occupant }: SlotReading, lost: LostOwner | null): readonly HostNote[] {
   if (occupant.kind !== 'lost') return [];
+  const { alias, identity } = lost?.entry ?? {};
   const whose =
-    lost === null
-      ? 'a login'
-      : `the login of ${lost.alias ?? lost.identity.email ?? lost.identity.accountId}`;
+    identity === undefined ? 'a login' : `the login of ${alias ?? identity.email ?? identity.accountId}`;
   const left =
     lost === null
       ? 'if that account is not stored here, log it in again'
-      : 'the stored copy is the only one left; it can be used, and if it is refused that account must log in again';
-  return [
-    { code: 'LOGIN_LOST', text: `a refresh by OpenClaw failed and destroyed ${whose} in the slot: ${left}` },
-  ];
+      : lost.isOnlyCopy
+        ? 'the stored copy is the only one left; it can be used, and if it is refused that account must log in again'
+        : 'a newer login of it is stored';
+  const text = `a refresh by OpenClaw failed and destroyed ${whose} in the slot: ${left}`;
+  return [{ code: 'LOGIN_LOST', text }];
 }
 
 /** Whether the last switch of this slot never came to its end: its pins may be left to set. */

@@ -127,7 +127,7 @@ async function carryOut(
 ): Promise<UseAnswer> {
   const { entry, group } = plan;
   for (const checkIn of plan.checkIns) await checkIn.carryOut();
-  if (plan.lost !== null) await repo.doubt(identityKey(plan.lost.identity), 'refresh-failed');
+  if (plan.lost?.isOnlyCopy) await repo.doubt(identityKey(plan.lost.entry.identity), 'refresh-failed');
 
   const switched = isSwitch(plan) || begun.record !== null;
   if (begun.record === null) {

@@ -884,6 +884,21 @@ t.test(
   },
 );
 
+t.test('a login that was renewed since is not doubted for the old one that was lost', async (t) => {
+  const { run, store, slot, repo, token } = bench();
+  const [bob, renewed] = [login('bob'), login('bob', 'renewed', NOW)];
+  await store(bob);
+  await run(keyOf(bob));
+  slot.hostPuts(SLOT, 'lost');
+  await store(renewed);
+  const answer = await run(keyOf(bob));
+  t.ok(
+    answer.notes.some(({ code, text }) => code === 'LOGIN_LOST' && /newer login of it is stored/.test(text)),
+  );
+  t.equal((await repo.list())[0]?.doubt, null);
+  t.equal(await token(), refreshOf(renewed));
+});
+
 t.test('a lost login of nobody known here is replaced, and said', async (t) => {
   const { run, store, slot, token } = bench();
   const bob = login('bob');
