@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { RouterError } from '../errors.js';
-import { isObject } from '../json.js';
 import type { HostNote } from '../slot/host.js';
 import type { HostConfig } from './config.js';
 import { type FoundStores, findStores, hasLogins, loginProviders, tooLate } from './found-stores.js';
