@@ -148,7 +148,7 @@ const tokensOf = ({ access, refresh, expires, email, accountId }: Login) => ({
 const RESULTS = path.join(PROJECT, '.cache', 'releases.jsonl');
 
 /** One line of the table in docs/hosts.md (table.mjs); the last line of a release counts. */
-function record(state: NativeState, layout: string, result: 'routed' | 'failed'): void {
+function record(state: NativeState, found: JsonDocument, result: 'routed' | 'failed'): void {
   const { release, traits } = state;
   const schemas = [state.shared, state.database()].flatMap((file) => {
     try {
@@ -158,12 +158,20 @@ function record(state: NativeState, layout: string, result: 'routed' | 'failed')
     }
   });
   mkdirSync(path.dirname(RESULTS), { recursive: true });
-  const { slot, lock, refreshCall } = traits;
+  const { slot, refreshCall } = traits;
+  const { layout = traits.layout, locks = [] } = found;
+  const lock = locks.map(lockName).join(', then ');
   const schema = traits.layout.startsWith('sqlite') ? schemas.join('/') : null;
   appendFileSync(
     RESULTS,
     `${JSON.stringify({ release, layout, schema, slot, lock, refreshCall, result })}\n`,
   );
+}
+
+/** A lock as `codex-router host` names it, without what differs from place to place. */
+function lockName({ kind, path: file }: { readonly kind: string; readonly path: string }): string {
+  const name = path.basename(file).replace(/(sha256|lock)-[0-9a-f]{32,}/, '$1-…');
+  return kind === 'transaction' ? `transaction in \`${name}\`` : `\`${name}\``;
 }
 
 const runs = (release: Release): boolean => releasesToRun().includes(release);
@@ -175,7 +183,7 @@ for (const release of releasesToRun()) {
       const there = await host(t, release);
       if (!there) return;
       const { box, state, use, run } = there;
-      record(state, state.traits.layout, 'failed');
+      record(state, {}, 'failed');
       const alice = state.logins.slot;
       const bob = loginOf('bob');
       await told(t, state, alice);
@@ -229,7 +237,7 @@ for (const release of releasesToRun()) {
       });
       t.strictSame(leaksOf(box), []);
       t.strictSame(state.integrity(), [], 'after OpenClaw looked again');
-      if (t.passing()) record(state, known.host.layout, 'routed');
+      if (t.passing()) record(state, await run('host'), 'routed');
     },
   );
 }

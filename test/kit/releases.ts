@@ -65,8 +65,7 @@ export interface ReleaseTraits {
   readonly doctor: boolean;
   /** `models auth list --json`. */
   readonly authList: boolean;
-  /** The locks that codex-router takes there, and the call that makes a running gateway re-read; for docs/hosts.md. */
-  readonly lock: string;
+  /** The call that makes a running gateway re-read; for docs/hosts.md, proved by the gateway tests. */
   readonly refreshCall: string;
 }
 
@@ -91,7 +90,6 @@ export function traitsOf(release: Release): ReleaseTraits {
     seals: from('2026.5.8') && !from('2026.5.18'),
     doctor: from('2026.5.12'),
     authList: from('2026.5.4'),
-    lock: lockOf(from),
     refreshCall: from('2026.9.5')
       ? '`models.authRefresh`'
       : renamed
@@ -100,14 +98,6 @@ export function traitsOf(release: Release): ReleaseTraits {
           ? '`openclaw secrets reload`'
           : '`secrets.reload`',
   };
-}
-
-function lockOf(from: (bound: string) => boolean): string {
-  if (from('2026.9.4')) return 'fence waited out; refresh lock, then SQLite transaction';
-  if (from('2026.8.1')) return 'refresh lock, then SQLite transaction';
-  if (from('2026.6.5')) return 'refresh lock, then SQLite transaction; sessions.json.lock';
-  if (from('2026.4.20')) return 'refresh lock, then auth-profiles.json.lock; sessions.json.lock';
-  return 'auth-profiles.json.lock; sessions.json.lock';
 }
 
 /** Calendar order of two versions of the form `2026.5.12`. */
