@@ -73,6 +73,8 @@ const PACKS = {
     'src/openclaw/locate.ts',
     'src/openclaw/places.ts',
   ],
+  // Only without an openclaw on PATH.
+  'host.js': ['src/openclaw/host-node.ts'],
   'use.js': [
     'src/cli/commands/use.ts',
     'src/codex/logins.ts',

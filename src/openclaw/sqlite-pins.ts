@@ -102,25 +102,43 @@ async function setPins(
   const gone = (key: string): PinOutcome => ({ key, was: null, is: null, result: 'gone' });
   if (keys.length === 0 || !(await isDatabase(place.path))) return keys.map(gone);
   await refuseForeignOwner([place.path, `${place.path}-wal`, `${place.path}-shm`], place.uid);
+  const known = place.databases.read(place.path, 'HOST_UNREADABLE', (sql) =>
+    hasTable(sql, 'session_nodes') ? keys.map((key) => pinNow(place, sql, key, profileId)) : keys.map(gone),
+  );
+  // A write takes the database from everybody, if only for a moment: none is begun for nothing.
+  if (known.every((outcome) => outcome !== null)) return known;
   refuseMaintenance(place.statePath, place.now(), place.databases.read);
   return await place.databases.write(place.path, 'HOST_UNREADABLE', place.lock, (sql) => {
     refuseMaintenance(place.statePath, place.now(), place.databases.read, { path: place.path, sql });
     if (!hasTable(sql, 'session_nodes')) return keys.map(gone);
-    return keys.map((key) => setPin(place, sql, key, profileId) ?? gone(key));
+    return keys.map((key) => setPin(place, sql, key, profileId));
   });
 }
 
-function setPin(place: SqlitePinsPlace, sql: Sql, key: string, profileId: string | null): PinOutcome | null {
-  const found = `${ROWS} WHERE session_key = ?`;
-  const row = sql.row(found, key) ?? sql.row(found, canonicalKey(key));
-  if (row === null) return null;
+/** The outcome for a key whose entry needs no write; null for one that does. */
+function pinNow(place: SqlitePinsPlace, sql: Sql, key: string, profileId: string | null): PinOutcome | null {
+  const row = rowOf(sql, key);
+  if (row === null) return { key, was: null, is: null, result: 'gone' };
   if (!isValid(row)) {
     const pinned = pinOf(parseJsonObject(String(row.entry)) ?? {});
     return { key, was: pinned, is: pinned, result: 'pending', why: INVALID };
   }
+  const { entry } = textRow(place, row);
+  const was = pinOf(entry);
+  return isPinned(entry, profileId) ? { key, was, is: was, result: 'already' } : null;
+}
+
+function rowOf(sql: Sql, key: string): SqlRow | null {
+  const found = `${ROWS} WHERE session_key = ?`;
+  return sql.row(found, key) ?? sql.row(found, canonicalKey(key));
+}
+
+function setPin(place: SqlitePinsPlace, sql: Sql, key: string, profileId: string | null): PinOutcome {
+  const known = pinNow(place, sql, key, profileId);
+  const row = rowOf(sql, key);
+  if (known !== null || row === null) return known ?? { key, was: null, is: null, result: 'gone' };
   const { key: name, entry } = textRow(place, row);
   const was = pinOf(entry);
-  if (isPinned(entry, profileId)) return { key, was, is: was, result: 'already' };
   const updatedAt = Math.max(place.now(), Number(row.at));
   const next = JSON.stringify({ ...pinnedEntry(entry, profileId), updatedAt });
   sql.run(
@@ -131,7 +149,7 @@ function setPin(place: SqlitePinsPlace, sql: Sql, key: string, profileId: string
   );
   // The first statement's triggers mark the row invalid, which no OpenClaw would read again; 21 and later validate it themselves.
   sql.run('UPDATE session_nodes SET entry_valid = 1 WHERE session_key = ?', name);
-  const after = sql.row(found, name);
+  const after = rowOf(sql, name);
   const proved = after !== null && isValid(after) && isPinned(textRow(place, after).entry, profileId);
   return { key, was, is: proved ? profileId : was, result: proved ? 'set' : 'pending' };
 }
