@@ -1,3 +1,4 @@
+import { isBuiltin } from 'node:module';
 import { EXIT } from '../errors.js';
 import { type Cli, cliOf } from './cli.js';
 import { watchInterruptions } from './interruption.js';
@@ -26,6 +27,7 @@ export async function main(
     const { programOf } = await import('./program.js');
     const program = programOf(cli, version, argv[0]);
     program.hook('preAction', async (_program, command) => {
+      if (isBuiltin('node:sqlite')) return;
       // A command without this option looks at no OpenClaw.
       if (command.options.some(({ long }) => long === '--state-dir')) {
         const status = await (await import('./rerun.js')).rerunForSqlite(proc, cli, command.opts());

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { isBuiltin } from 'node:module';
 import { isatty } from 'node:tty';
 import { RouterError } from '../errors.js';
 import type { Cli } from './cli.js';
@@ -10,7 +9,7 @@ import type { HostOptions } from './options.js';
 const GUARD = 'CODEX_ROUTER_RERUN';
 
 /**
- * On a Node without node:sqlite, when the OpenClaw that is meant keeps anything in SQLite: runs this same command line under a Node
+ * For a Node without node:sqlite: when the OpenClaw that is meant keeps anything in SQLite: runs this same command line under a Node
  * that has it, and gives its status; else null. Must come before anything is read from stdin, printed or locked.
  * @throws HOST_NODE_TOO_OLD when there is no such Node; USAGE as `findPlaces`.
  */
@@ -19,7 +18,6 @@ export async function rerunForSqlite(
   cli: Cli,
   options: HostOptions,
 ): Promise<number | null> {
-  if (isBuiltin('node:sqlite')) return null;
   const host = await sqliteHost(cli, options, proc.cwd());
   if (host === null) return null;
   const found = cli.env[GUARD] === undefined ? await host.findNode() : null;

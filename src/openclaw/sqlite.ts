@@ -152,7 +152,7 @@ function attempt<T>(path: string, work: (sql: Sql) => T): { readonly value: T } 
   const database = open(path, false);
   try {
     // A short wait in SQLite and a long one outside it: Ctrl-C is heard between.
-    database.exec('PRAGMA busy_timeout = 100; PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL');
+    database.exec('PRAGMA busy_timeout = 100; PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL');
     try {
       database.exec('BEGIN IMMEDIATE');
     } catch (error) {

@@ -34,20 +34,21 @@ export async function settledReading(
 }
 
 /**
- * Waits for every slot of a host in which a login of one of these accounts is being refreshed: whose token it is, and so who holds it,
+ * Waits for every slot of a host in which a login of an account that is meant is being refreshed: whose token it is, and so who holds it,
  * can only be told afterwards. Slots that cannot be read are for others to tell.
  * @throws as `settledReading`
  */
 export async function settleAccounts(
   host: Host,
-  accountIds: readonly string[],
+  accountsMeant: () => Promise<readonly string[]>,
   deps: SettledDeps,
 ): Promise<void> {
   for (const slot of await host.allSlots()) {
     const occupant = await occupantOf(slot);
     if (occupant?.kind !== 'refreshing') continue;
-    if (occupant.accountId === null || accountIds.includes(occupant.accountId))
-      await settledReading(slot, deps);
+    const { accountId } = occupant;
+    const isMeant = accountId === null || (await accountsMeant()).includes(accountId);
+    if (isMeant) await settledReading(slot, deps);
   }
 }
 

@@ -70,7 +70,7 @@ export async function planSwitch(
   const { host } = deps;
   const now = deps.now();
   const entry = entryOf(wanted, await repo.list());
-  await settleAccounts(host, await accountsIn(host, agent, wanted), deps);
+  await settleAccounts(host, () => accountsIn(host, agent, wanted), deps);
   const group = await host.slotsFor(agent);
   const main = await settledReading(group.main, deps);
   const readings = [{ slot: group.main, reading: main }];

@@ -141,7 +141,8 @@ async function carryOut(
   if (from !== null && !sameIdentity(from, entry.identity)) await forgetPlace(repo, from, group.main);
 
   const reload = await deps.host.reload(group.main, plan.holding.grant.expiresAt);
-  const late = await checkInLate(deps, repo, plan);
+  // Nobody was told to re-read, so nobody can have rotated it by that.
+  const late = reload.effective === 'no-gateway' ? [] : await checkInLate(deps, repo, plan);
   const running = reload.effective === 'no-gateway' ? null : await deps.host.activeRuns(group.agent);
   const pins = await plan.pins.carryOut(running);
   await endRecord(deps, plan, record, pins.failed);
