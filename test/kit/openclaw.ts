@@ -22,7 +22,7 @@ export interface OpenClaw {
   /** One turn of the agent without a gateway, as the model provider of openclaw.json answers it. */
   localTurn(options?: TurnOptions): Promise<ProcessRun>;
   /** Starts the gateway of this state and waits until it answers; it stops when the test ends. */
-  startGateway(state: OpenClawState): Promise<Gateway>;
+  startGateway(state: Pick<OpenClawState, 'port'>): Promise<Gateway>;
 }
 
 export interface TurnOptions {
