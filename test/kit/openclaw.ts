@@ -1,14 +1,13 @@
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { WebSocket } from 'ws';
+import { callGateway, startGateway } from './gateway-process.js';
 import type { Issuer } from './issuer.js';
-import { bare, outputOf, type ProcessRun, runProcess, until } from './process.js';
+import { outputOf, type ProcessRun, runProcess } from './process.js';
 import { real, type Tester } from './real.js';
 import { PROJECT, type Sandbox } from './router.js';
-import { GATEWAY_TOKEN, type OpenClawState, type Release } from './state.js';
+import type { OpenClawState, Release } from './state.js';
 
 /** A real OpenClaw on the sandbox's state directory. Its own fetches to OpenAI reach the issuer, or nothing. */
 export interface OpenClaw {
@@ -98,7 +97,15 @@ export function openclaw(t: Tester, box: Sandbox, release: Release, issuer?: Iss
     },
     localTurn: (options) => run(['agent', '--local', ...turn(options)]),
     startGateway: async (state) => {
-      const gateway = await startGateway(t, [node, entry], env, work, state.port);
+      const { port } = state;
+      const logFile = path.join(work, 'gateway.log');
+      const stop = await startGateway(t, [node, entry], env, work, logFile, port, 'healthz');
+      const gateway: Omit<Gateway, 'turn'> = {
+        port,
+        stop,
+        log: () => readFileSync(logFile, 'utf8'),
+        call: (method, params = {}) => callGateway(port, method, params),
+      };
       return {
         ...gateway,
         turn: async () => {
@@ -112,49 +119,6 @@ export function openclaw(t: Tester, box: Sandbox, release: Release, issuer?: Iss
   };
 }
 
-async function startGateway(
-  t: Tester,
-  program: readonly string[],
-  env: Readonly<Record<string, string>>,
-  work: string,
-  port: number,
-): Promise<Omit<Gateway, 'turn'>> {
-  const logFile = path.join(work, 'gateway.log');
-  const log = openSync(logFile, 'a');
-  const command = [...program, 'gateway', 'run', '--port', String(port), '--bind', 'loopback'];
-  const [file = '', ...args] = bare(command, env);
-  const child = spawn(file, args, { cwd: work, stdio: ['ignore', log, log] });
-  closeSync(log);
-  let running = true;
-  const ended = new Promise<void>((resolve) =>
-    child.on('close', () => {
-      running = false;
-      resolve();
-    }),
-  );
-  const stop = async () => {
-    if (!running) return;
-    child.kill('SIGTERM');
-    const patience = setTimeout(() => child.kill('SIGKILL'), 10_000);
-    await ended;
-    clearTimeout(patience);
-  };
-  t.teardown(stop);
-  const read = () => readFileSync(logFile, 'utf8');
-  await until(
-    'the gateway answers',
-    async () => {
-      if (!running) throw new Error(`the gateway ended\n${read().slice(-4000)}`);
-      const answer = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => null);
-      return answer?.ok;
-    },
-    120_000,
-  ).catch((error) => {
-    throw new Error(`${error.message}\n${read().slice(-4000)}`);
-  });
-  return { port, stop, log: read, call: (method, params = {}) => callGateway(port, method, params) };
-}
-
 async function rpcTurn(call: Gateway['call']): Promise<void> {
   const { runId } = await call('agent', {
     message: 'ping',
@@ -164,38 +128,4 @@ async function rpcTurn(call: Gateway['call']): Promise<void> {
   });
   const { status, error } = await call('agent.wait', { runId, timeoutMs: 60_000 });
   if (status !== 'ok') throw new Error(`the turn ended ${status}: ${error}`);
-}
-
-/** Speaks the gateway's protocol as facts: openclaw-json.md section 2 gives it. */
-function callGateway(port: number, method: string, params: object): Promise<unknown> {
-  const socket = new WebSocket(`ws://127.0.0.1:${port}`, { maxPayload: 25_000_000 });
-  const request = (id: string, name: string, fields: object) =>
-    socket.send(JSON.stringify({ type: 'req', id, method: name, params: fields }));
-  const connect = {
-    minProtocol: 3,
-    maxProtocol: 3,
-    client: { id: 'gateway-client', version: '0.0.0', platform: process.platform, mode: 'backend' },
-    role: 'operator',
-    scopes: ['operator.admin'],
-    caps: [],
-    auth: { token: GATEWAY_TOKEN },
-  };
-  return new Promise<unknown>((resolve, reject) => {
-    const deadline = setTimeout(() => reject(new Error(`${method} was not answered`)), 90_000);
-    const close = () => {
-      clearTimeout(deadline);
-      socket.terminate();
-    };
-    socket.on('error', reject);
-    socket.on('close', () => reject(new Error('the gateway closed the connection')));
-    socket.on('message', (data) => {
-      const message = JSON.parse(String(data));
-      if (message.type === 'event' && message.event === 'connect.challenge') request('1', 'connect', connect);
-      if (message.type !== 'res') return;
-      if (!message.ok) reject(new Error(`${method}: ${JSON.stringify(message.error)}`));
-      else if (message.id === '1') request('2', method, params);
-      else resolve(message.payload);
-      if (!message.ok || message.id === '2') close();
-    });
-  });
 }
