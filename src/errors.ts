@@ -12,6 +12,8 @@ export const EXIT = {
   interrupted: 130,
 } as const;
 
+export type ExitStatus = (typeof EXIT)[keyof typeof EXIT];
+
 /** Every error code and the exit status it ends the process with. A code that is not here does not compile. */
 export const EXIT_OF = {
   BUG: EXIT.bug,
@@ -22,10 +24,13 @@ export const EXIT_OF = {
   IDENTITY_NOT_FOUND: EXIT.whom,
   IDENTITY_AMBIGUOUS: EXIT.whom,
   SESSION_NOT_FOUND: EXIT.whom,
+  BACKUP_NOT_FOUND: EXIT.whom,
   AGENT_NOT_FOUND: EXIT.whom,
   NO_PREVIOUS: EXIT.whom,
+  NOTHING_TO_UNDO: EXIT.whom,
 
   LOGIN_NOT_FOUND: EXIT.login,
+  LOGIN_NEEDED: EXIT.login,
 
   KEYCHAIN_NO_BUS: EXIT.outside,
   KEYCHAIN_NO_SERVICE: EXIT.outside,
@@ -42,6 +47,7 @@ export const EXIT_OF = {
   HOST_UNREADABLE: EXIT.outside,
   HOST_NODE_TOO_OLD: EXIT.outside,
   GATEWAY_DENIED: EXIT.outside,
+  REFRESH_FAILED: EXIT.outside,
   IO: EXIT.outside,
 
   VAULT_EXISTS: EXIT.refused,
@@ -58,6 +64,10 @@ export const EXIT_OF = {
   IDENTITY_UNEXPECTED: EXIT.refused,
   ISSUER_FOREIGN: EXIT.refused,
   IDENTITY_IN_USE: EXIT.refused,
+  HOST_OWNED: EXIT.refused,
+  VAULT_ROLLED_BACK: EXIT.refused,
+  LOGIN_DOUBTFUL: EXIT.refused,
+  CREDENTIAL_IN_DANGER: EXIT.refused,
   GRANT_NOT_NEWER: EXIT.refused,
   SLOT_FOREIGN: EXIT.refused,
   SLOT_UNREADABLE: EXIT.refused,
@@ -66,6 +76,7 @@ export const EXIT_OF = {
   BUSY: EXIT.busy,
   SLOT_CHANGED: EXIT.busy,
   HOST_BUSY: EXIT.busy,
+  REFRESH_UNANSWERED: EXIT.busy,
 
   INTERRUPTED: EXIT.interrupted,
 } as const;

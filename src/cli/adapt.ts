@@ -1,7 +1,9 @@
+import { RouterError } from '../errors.js';
+import type { Host } from '../slot/host.js';
 import type { Cli } from './cli.js';
 import type { ImportParts } from './commands/import.js';
 import type { VaultCli } from './commands/vault.js';
-import { compose } from './compose.js';
+import { compose, type Parts, pause } from './compose.js';
 import type { HostOptions, KeyOptions } from './options.js';
 
 /** What `import` asks for, out of the command line and the composed parts. */
@@ -28,4 +30,39 @@ export async function importParts(cli: Cli, options: HostOptions & KeyOptions): 
 /** What the vault's own commands ask for. */
 export function vaultCli(cli: Cli, options: KeyOptions): VaultCli {
   return { repoDeps: compose(cli, options, true).repoDeps, ask: cli.terminal.ask, print: cli.print };
+}
+
+/** What every command that switches, refreshes or checks in is given. The vault has begun to open when this returns. */
+export function switchDeps(cli: Cli, parts: Parts, host: Host) {
+  return { ...refreshDeps(cli, parts), host, env: cli.env };
+}
+
+/** The same without an OpenClaw. */
+export function refreshDeps(cli: Cli, parts: Parts) {
+  const { repo, hostAt, outside, journal, withLock, withGrantLock, endpoint } = parts;
+  return {
+    repo,
+    opening: parts.openRepo(),
+    hostAt,
+    outside,
+    journal,
+    withLock,
+    withGrantLock,
+    endpoint,
+    pause,
+    critical: cli.interruption.critical,
+    onRefreshing: () => cli.say('waiting for OpenClaw to finish refreshing the login in the slot ...'),
+    signal: cli.interruption.signal,
+    now: cli.now,
+  };
+}
+
+/** Null when there is no OpenClaw here. @throws for one that cannot be understood */
+export async function hostOrNull(parts: Parts): Promise<Host | null> {
+  try {
+    return await parts.host();
+  } catch (error) {
+    if (error instanceof RouterError && error.code === 'HOST_NOT_FOUND') return null;
+    throw error;
+  }
 }

@@ -1,3 +1,4 @@
+import { EXIT, type ExitStatus } from '../errors.js';
 import type { Env } from '../os/folders.js';
 import type { Interruption } from './interruption.js';
 import { paint } from './paint.js';
@@ -15,6 +16,10 @@ export interface Cli {
   say(line: string): void;
   /** Data: the one document with --json, else the text. Called once by a command that succeeds. */
   print(document: object, text: () => string): void;
+  /** The exit status of a command that has printed its document and found something in it that a script must notice. */
+  exitWith(status: ExitStatus): void;
+  /** What `exitWith` was told last; `EXIT.ok` otherwise. */
+  readonly status: ExitStatus;
 }
 
 export function cliOf(
@@ -24,6 +29,7 @@ export function cliOf(
   terminal: Terminal,
   interruption: Interruption,
 ): Cli {
+  let status: ExitStatus = EXIT.ok;
   return {
     env,
     platform,
@@ -31,6 +37,12 @@ export function cliOf(
     terminal,
     interruption,
     now: Date.now,
+    get status() {
+      return status;
+    },
+    exitWith: (told) => {
+      status = told;
+    },
     say: (line) => terminal.say(json ? encodeLine({ message: line }) : line),
     print: (document, text) => terminal.write(`${json ? encodeDocument(document) : text()}\n`),
   };

@@ -1,9 +1,11 @@
 import { join, resolve } from 'node:path';
 import { RouterError } from '../errors.js';
+import { identityKey } from '../identity.js';
 import type { LocateDeps } from '../openclaw/locate.js';
 import { holdsSqlite } from '../openclaw/sqlite-signs.js';
 import { type Env, type RouterFolders, routerFolders } from '../os/folders.js';
-import { type Journal, journalIn } from '../repo/journal.js';
+import { recordName } from '../repo/files.js';
+import { type Journal, journalIn, type Who } from '../repo/journal.js';
 import { parseKeyKind } from '../repo/key-kind.js';
 import { openKeychain } from '../repo/keychain.js';
 import type { RepoDeps } from '../repo/opening.js';
@@ -11,6 +13,7 @@ import type { OpenRepo, Repo } from '../repo/repo.js';
 import { openRepoAt } from '../repo/store.js';
 import type { OutsideHolder } from '../router/custody.js';
 import type { LoginSource } from '../router/import-source.js';
+import type { TokenEndpoint } from '../router/token-endpoint.js';
 import type { Host, HostFindings } from '../slot/host.js';
 import type { Residue } from '../slot/residue.js';
 import type { Cli } from './cli.js';
@@ -35,9 +38,18 @@ export interface Parts {
   residue(found: HostFindings): Promise<Residue>;
   /** Our own lock; BUSY after a bounded wait. */
   withLock<T>(work: () => Promise<T>): Promise<T>;
+  /** The lock of one stored grant, to be taken before our own; BUSY after a bounded wait. */
+  withGrantLock<T>(who: Who, work: () => Promise<T>): Promise<T>;
+  /** The issuer of ChatGPT logins. */
+  readonly endpoint: TokenEndpoint;
   /** Holders of a grant outside OpenClaw. */
   readonly outside: readonly OutsideHolder[];
   logins(): Promise<LoginSource>;
+}
+
+/** Ends after `ms`. */
+export function pause(ms: number): Promise<void> {
+  return new Promise((wake) => setTimeout(wake, ms));
 }
 
 /** @param creates whether the command stores something and so may make the vault on a first run. */
@@ -85,6 +97,18 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
     withLock: async (work) => {
       const onWait = () => cli.say('waiting for another codex-router to finish ...');
       return (await import('../os/lock.js')).withRouterLock(folders.data, work, { onWait });
+    },
+    withGrantLock: async (who, work) => {
+      const onWait = () =>
+        cli.say('waiting for another codex-router that refreshes or routes this login ...');
+      const name = recordName(identityKey(who));
+      return (await import('../os/lock.js')).withGrantLock(folders.data, name, work, { onWait });
+    },
+    endpoint: {
+      refresh: async (grant, signal) =>
+        (await import('../codex/token-endpoint.js'))
+          .tokenEndpoint({ env, now: cli.now, testIssuer: env.CODEX_ROUTER_TEST_ISSUER || null })
+          .refresh(grant, signal),
     },
     outside: [codexHolder(logins)],
     logins,
@@ -165,6 +189,10 @@ function codexHolder(logins: () => Promise<LoginSource>): OutsideHolder {
         if (error instanceof RouterError && error.code === 'LOGIN_NOT_FOUND') return null;
         throw error;
       }
+    },
+    taking: {
+      admit: async () => (await (await logins()).home()).admitTaking(),
+      take: async (shown, seal) => (await (await logins()).home()).take(shown, seal),
     },
   };
 }

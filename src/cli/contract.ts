@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { DOUBTS } from '../repo/repo.js';
 
 /**
  * The documents that `--json` prints: the promise to programs. docs/schemas is made from these, and every document a test
@@ -30,7 +31,7 @@ const listed = person.extend({
   active: z.boolean().nullable().describe('null when the slot could not be read'),
   verified: z.boolean().describe('false until a server accepted a call with these tokens'),
   sharedWith: z.enum(['codex']).nullable().describe('who else was knowingly left with this login'),
-  doubt: z.enum(['refresh-failed']).nullable().describe('why its next use may be refused'),
+  doubt: z.enum(DOUBTS).nullable().describe('why its next use may be refused'),
   expiresAt: milliseconds,
 });
 
@@ -57,6 +58,9 @@ export const UseDocument = z.strictObject({
   checkedIn: z.array(
     z.strictObject({ accountId, userId, result: z.enum(['taken-home', 'imported', 'repo-newer']) }),
   ),
+  moved: z
+    .array(z.strictObject({ from: z.string(), unpinned: z.array(z.string()) }))
+    .describe('who else held the login and gave it up (--move), and the sessions whose pin was taken off for it'),
   effective: effective.nullable().describe('null for a plan'),
   proved: z.boolean(),
   advice: z.string().nullable(),
@@ -179,6 +183,29 @@ export const RemoveDocument = z.strictObject({
   notes: z.array(note),
 });
 
+export const RestoreDocument = z.strictObject({
+  ...done,
+  result: z.enum(['listed', 'planned', 'restored', 'unchanged']),
+  backUps: z
+    .array(
+      z.strictObject({
+        number: z.int().describe('counts from the newest, 1; moves with every new back-up'),
+        id: z.string().describe('stays'),
+        at: milliseconds,
+        identity: person.nullable().describe('null when it cannot be opened'),
+        reason: z.string().nullable(),
+        isStored: z
+          .boolean()
+          .nullable()
+          .describe('whether that very login is stored now; null when it cannot be opened'),
+        trouble: z.string().nullable().describe('why it cannot be opened'),
+      }),
+    )
+    .describe('newest first; the one that was chosen unless they are listed'),
+  sealed: z.boolean().describe('whether a stored login gave way, or would, and is sealed as a back-up'),
+  notes: z.array(note),
+});
+
 export const ImportDocument = z.strictObject({
   ...done,
   result: z.enum(['imported', 'unchanged']),
@@ -226,4 +253,75 @@ export const VaultKeysDocument = z.strictObject({
   added: key.shape.kind,
   replaced: z.array(key.shape.kind),
   keys: z.array(key),
+});
+
+const refreshed = z.strictObject({
+  identity: person,
+  result: z
+    .enum(['refreshed', 'held', 'login-needed', 'failed', 'unanswered', 'superseded', 'doubtful'])
+    .describe('unanswered: the token may be spent; the next command asks again with the same one'),
+  why: z.string().nullable(),
+  remedy: z.string().nullable(),
+  expiresAt: milliseconds.describe('of the access token that is stored now'),
+});
+
+export const RefreshDocument = z.strictObject({
+  ...done,
+  refreshed: z.array(refreshed),
+  notDue: z.array(person),
+  notes: z.array(note),
+});
+
+export const SyncDocument = z.strictObject({
+  ...done,
+  slots: z.array(
+    slot.extend({
+      occupant: person.nullable(),
+      checkedIn: z.array(
+        z.strictObject({
+          accountId,
+          userId,
+          result: z.enum(['unchanged', 'taken-home', 'imported', 'repo-newer']),
+        }),
+      ),
+    }),
+  ),
+  refreshed: z.array(refreshed).describe('refreshes that had been interrupted'),
+  notes: z.array(note),
+});
+
+export const UndoDocument = z.strictObject({
+  ...done,
+  result: z.enum(['undone', 'planned']),
+  undoes: z.string().describe('the id of the switch, as history gives it'),
+  from: person.nullable(),
+  to: person.nullable().describe('null: the slot was empty before'),
+  slot,
+  pins: z.array(pin),
+  effective: effective.nullable().describe('null for a plan'),
+  proved: z.boolean(),
+  advice: z.string().nullable(),
+  notes: z.array(note),
+});
+
+export const HistoryDocument = z.strictObject({
+  ...done,
+  switches: z
+    .array(
+      z.strictObject({
+        id: z.string(),
+        at: milliseconds,
+        slot: z.string(),
+        from: person.nullable(),
+        to: person.nullable(),
+        step: z
+          .enum(['begun', 'swapped', 'applied', 'done', 'abandoned'])
+          .describe('applied: all written, to be looked at again; abandoned: it counts as never made'),
+        pins: z.int(),
+        undoes: z.string().nullable(),
+        undone: z.boolean(),
+      }),
+    )
+    .describe('newest first'),
+  damagedLines: z.int(),
 });

@@ -12,6 +12,11 @@ export type StatusDocument = z.infer<typeof contract.StatusDocument>;
 export type HostDocument = z.infer<typeof contract.HostDocument>;
 export type AliasDocument = z.infer<typeof contract.AliasDocument>;
 export type RemoveDocument = z.infer<typeof contract.RemoveDocument>;
+export type RefreshDocument = z.infer<typeof contract.RefreshDocument>;
+export type SyncDocument = z.infer<typeof contract.SyncDocument>;
+export type UndoDocument = z.infer<typeof contract.UndoDocument>;
+export type HistoryDocument = z.infer<typeof contract.HistoryDocument>;
+export type RestoreDocument = z.infer<typeof contract.RestoreDocument>;
 export type ImportDocument = z.infer<typeof contract.ImportDocument>;
 
 /** What every successful document begins with. */

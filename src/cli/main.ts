@@ -1,5 +1,4 @@
 import { isBuiltin } from 'node:module';
-import { EXIT } from '../errors.js';
 import { type Cli, cliOf } from './cli.js';
 import { watchInterruptions } from './interruption.js';
 import { interrupted, reportError } from './report.js';
@@ -37,7 +36,7 @@ export async function main(
     await program.parseAsync(argv.length === 0 ? ['--help'] : argv, {
       from: 'user',
     });
-    return EXIT.ok;
+    return cli.status;
   } catch (error) {
     if (error instanceof CarriedOut) return error.status;
     return reportError(cli, error);

@@ -74,6 +74,10 @@ export function programOf(cli: Cli, version: string, only?: string) {
         .option('--session <key>', 'pin this session instead of the current one')
         .option('--no-session', 'pin no session')
         .option('--all-sessions', 'pin every session that follows the slot')
+        .option(
+          '--move',
+          'take the login from another agent, another OpenClaw or the Codex CLI that holds it',
+        )
         .option('--fix-labels', 'take an e-mail out of openclaw.json that would name another account')
         .option('--dry-run', 'show the full plan and write nothing')
         .addOption(stateDir())
@@ -162,6 +166,93 @@ export function programOf(cli: Cli, version: string, only?: string) {
         .action(async (selector, options) =>
           (await import('./commands/remove.js')).runRemove(cli, selector, options),
         ),
+    restore: () =>
+      program
+        .command('restore')
+        .description('list the sealed back-ups of logins that gave way to others, or put one back')
+        .argument('[number|id]', 'the back-up that becomes the stored login of its identity; 1 is the newest')
+        .option('--yes', 'do not ask')
+        .option('--dry-run', 'show what would be restored and write nothing')
+        .addOption(stateDir())
+        .addOption(profile())
+        .addOption(slot())
+        .addOption(via())
+        .addOption(json())
+        .addHelpText(
+          'after',
+          examples(
+            ['codex-router restore', 'what there is'],
+            ['codex-router restore 2 --dry-run', 'what would change'],
+            ['codex-router restore 4f1c09ab --yes', 'by its id, in a script'],
+          ),
+        )
+        .action(async (which, options) =>
+          (await import('./commands/restore.js')).runRestore(cli, which, options),
+        ),
+    refresh: () =>
+      program
+        .command('refresh')
+        .description('renew the tokens of parked identities at the issuer; one in a slot is left to OpenClaw')
+        .argument(
+          '[selector]',
+          'one identity; without it and without --all those whose tokens expire within a day',
+        )
+        .option('--all', 'every parked identity')
+        .option('--due', 'those whose access token expires within a day')
+        .addOption(stateDir())
+        .addOption(profile())
+        .addOption(slot())
+        .addOption(via())
+        .addOption(json())
+        .addHelpText(
+          'after',
+          examples(
+            ['codex-router refresh work'],
+            ['codex-router refresh --due --json', 'in a timer, once a day'],
+          ),
+        )
+        .action(async (selector, options) =>
+          (await import('./commands/refresh.js')).runRefresh(cli, selector, options),
+        ),
+    sync: () =>
+      program
+        .command('sync')
+        .description("bring the slots' rotated tokens home, and finish what was interrupted")
+        .option('--wait [seconds]', 'wait for running turns to end first, 600 seconds at most unless told')
+        .addOption(stateDir())
+        .addOption(profile())
+        .addOption(slot())
+        .addOption(via())
+        .addOption(json())
+        .addHelpText(
+          'after',
+          examples(
+            ['codex-router sync'],
+            ['codex-router sync --wait', 'after a switch in the middle of a turn'],
+          ),
+        )
+        .action(async (options) => (await import('./commands/sync.js')).runSync(cli, options)),
+    undo: () =>
+      program
+        .command('undo')
+        .description('take the last switch back: the identity before it, and the pins as they were')
+        .addOption(agent())
+        .option('--dry-run', 'show what would be taken back and write nothing')
+        .addOption(stateDir())
+        .addOption(profile())
+        .addOption(slot())
+        .addOption(via())
+        .addOption(json())
+        .addHelpText('after', examples(['codex-router undo'], ['codex-router undo --dry-run']))
+        .action(async (options) => (await import('./commands/undo.js')).runUndo(cli, options)),
+    history: () =>
+      program
+        .command('history')
+        .description('the switches made, newest first')
+        .option('--limit <n>', 'how many, 20 unless told')
+        .addOption(json())
+        .addHelpText('after', examples(['codex-router history'], ['codex-router history --limit 100 --json']))
+        .action(async (options) => (await import('./commands/history.js')).runHistory(cli, options)),
     vault: () => addVault(program.command('vault').description('how the stored logins are sealed'), cli),
   };
   // The others are only needed for help and for a name that is none.

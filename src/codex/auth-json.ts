@@ -8,7 +8,7 @@ import { Secret } from '../secret.js';
 import { parseIssuer } from './issuer.js';
 
 /** How long Codex itself trusts an access token that has no `exp`: 8 days after `last_refresh` (Codex 0.169, measured). */
-const TRUSTED_WITHOUT_EXP = 8 * 24 * 3600 * 1000;
+export const TRUSTED_WITHOUT_EXP = 8 * 24 * 3600 * 1000;
 
 /**
  * The ChatGPT login in the text of a Codex auth.json, of any shape Codex has written: with or without `auth_mode`,

@@ -13,11 +13,15 @@ export const OPENAI_ISSUER = 'https://auth.openai.com';
 export function parseIssuer(text: string, where: string, testIssuer: string | null): string {
   const origin = originOf(text);
   if (origin === OPENAI_ISSUER) return origin;
-  if (origin !== null && testIssuer !== null && origin === originOf(testIssuer) && isLoopback(origin))
-    return origin;
+  if (origin !== null && isTestIssuer(origin, testIssuer)) return origin;
   throw new RouterError('ISSUER_FOREIGN', `${where} names an issuer that is not ${OPENAI_ISSUER}`, {
     hint: 'its refresh token would be sent there: log in again with codex login --device-auth',
   });
+}
+
+/** Whether `origin` is the one a test may name (see `parseIssuer`). */
+export function isTestIssuer(origin: string, testIssuer: string | null): boolean {
+  return testIssuer !== null && origin === originOf(testIssuer) && isLoopback(origin);
 }
 
 /** Null unless `text` is a bare origin: no credentials, path, query or fragment, which would all change where it leads. */

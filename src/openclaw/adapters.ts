@@ -90,9 +90,23 @@ export function directAdapters(ground: Ground, found: Examined, deps: AdapterDep
         return sqlitePins({ agent, path, databases, statePath: found.statePath, uid, lock, now });
       }
       const path = sessionsPath(stateDir, ground.config, ground.places, deps.env, agent);
-      return jsonPins({ agent, path, uid, torn, lock });
+      const gatewayRuns = async () => await runsGateway(ground);
+      return jsonPins({
+        agent,
+        path,
+        uid,
+        torn,
+        lock,
+        gatewayRuns: traits.locksSessions ? null : gatewayRuns,
+      });
     },
   };
+}
+
+/** Asked where a session store is written; what only looks does not load the gateway's lock. */
+async function runsGateway({ places, stateDir }: Ground): Promise<boolean> {
+  const { runningGateway } = await import('./gateway-lock.js');
+  return (await runningGateway(places.configPath, stateDir)) !== null;
 }
 
 /** Which store is whose; `slotIn` makes the slot of one. */

@@ -11,6 +11,7 @@ import { findGround, type Ground, type GroundDeps } from './ground.js';
 import { labelFor } from './labels.js';
 import { type Provider, slotOf } from './layout.js';
 import type { LockPatience } from './locks.js';
+import { readOwner, writeOwner } from './owner-file.js';
 import { type HostOptions, profileDir } from './places.js';
 import { compareVersions, type Release, traitsOf } from './release.js';
 import type { Patience } from './store-file.js';
@@ -121,6 +122,8 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
       return await deps.reload({ ...target, mainSlot }, slot, expiresAt);
     },
     activeRuns: async (agent) => (await deps.activeRuns?.(target, agentId(agent))) ?? null,
+    owner: async () => await readOwner(stateDir, deps.torn),
+    claim: async (owner, instead) => await writeOwner(stateDir, ground.uid, owner, instead),
     labelFor: (email) => labelFor({ config, profileId, release, uid: ground.uid }, email),
   };
 }

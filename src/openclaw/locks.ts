@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { lstatSync, unlinkSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
-import { ioError } from '../os/atomic.js';
-import { type FileHandle, lstat, mkdir, open, readFile, realpath, stat, unlink } from '../os/files.js';
+import { ioError, removeLeftovers, temporaryBeside } from '../os/atomic.js';
+import { WITHOUT_LINKS } from '../os/exclusive.js';
+import { type FileHandle, link, lstat, mkdir, open, readFile, realpath, stat, unlink } from '../os/files.js';
 import { pidsTell, startTimeOf } from './live-process.js';
 import { type Holder, inspectHolder } from './lock-holder.js';
 import { compareVersions } from './release.js';
@@ -172,10 +173,41 @@ async function isFolder(path: string): Promise<boolean> {
   }
 }
 
-/** Null when the path is taken. */
+/**
+ * Null when the path is taken. It appears with its owner's name in it: an empty one, which a kill would leave, holds for minutes
+ * against everybody.
+ */
 async function create(path: string): Promise<HeldLock | null> {
-  // All that takes time comes before the file is there: a lock without its owner's name looks held to everybody.
+  if (await isThere(path)) return null;
   const text = JSON.stringify({ ...ownerAt(dirname(path)), createdAt: new Date().toISOString() }, null, 2);
+  await removeLeftovers(path);
+  const temporary = temporaryBeside(path);
+  const handle = await openNew(temporary, path);
+  try {
+    await handle.writeFile(text);
+    await link(temporary, path);
+    return { path, handle, inode: (await handle.stat()).ino };
+  } catch (error) {
+    await handle.close();
+    const code = systemErrorCode(error) ?? '';
+    // ENOENT: another codex-router took the temporary file for a dead one's.
+    if (code === 'EEXIST' || code === 'ENOENT') return null;
+    if (WITHOUT_LINKS.has(code)) return createInPlace(path, text);
+    throw ioError(error, path, 'write');
+  } finally {
+    await unlink(temporary).catch(() => undefined);
+  }
+}
+
+async function openNew(path: string, shown: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'wx', 0o600);
+  } catch (error) {
+    throw ioError(error, shown, 'write');
+  }
+}
+
+async function createInPlace(path: string, text: string): Promise<HeldLock | null> {
   let handle: FileHandle;
   try {
     handle = await open(path, 'wx', 0o600);

@@ -49,6 +49,8 @@ export interface ReleaseTraits {
   readonly sealsTokens: boolean;
   /** The entry has `chatgptPlanType` (4.24). */
   readonly planField: boolean;
+  /** sessions.json is written under its lock (through 4.29); from 5.2 on under none that another process could take. */
+  readonly locksSessions: boolean;
 }
 
 export function traitsOf(release: Release | null, hasStateFile: boolean): ReleaseTraits {
@@ -63,6 +65,7 @@ export function traitsOf(release: Release | null, hasStateFile: boolean): Releas
     losesRotation: from('2026.3.14') && before('2026.4.1'),
     sealsTokens: from('2026.5.8') && before('2026.5.18'),
     planField: from('2026.4.24') || (v === undefined && hasStateFile),
+    locksSessions: before('2026.4.30') || (v === undefined && !hasStateFile),
   };
 }
 

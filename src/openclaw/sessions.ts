@@ -5,7 +5,16 @@ import { agentOf, canonicalKey } from '../slot/session.js';
 import { type LockPatience, sessionsLock, withHostLocks } from './locks.js';
 import { refuseForeignOwner } from './owner.js';
 import { isPinned, parseSessionEntry, pinnedEntry, pinOf } from './session-entry.js';
-import { isUnchanged, type JsonFile, type Patience, readJsonFile, writeUnchanged } from './store-file.js';
+import { hostAtWork, type KeptStore, keepPins, WATCH_MS } from './session-watch.js';
+import {
+  isUnchanged,
+  type JsonFile,
+  type Patience,
+  readJsonFile,
+  statOf,
+  writeUnchanged,
+} from './store-file.js';
+import { type Replaced, replaceUnlocked } from './unlocked-write.js';
 
 export interface PinsPlace {
   readonly agent: string;
@@ -14,16 +23,48 @@ export interface PinsPlace {
   readonly uid: number | null;
   readonly torn: Patience;
   readonly lock: LockPatience;
+  /** Whether a gateway of this state directory runs; null where the host writes this file under its lock (through 4.29). */
+  readonly gatewayRuns: (() => Promise<boolean>) | null;
+  /** How long pins are watched while the host is at work; default 2000. */
+  readonly watchMs?: number;
 }
 
-/** sessions.json of one agent: every release whose logins are JSON. */
+/** sessions.json of one agent: every release whose sessions lie there (through 7.35). */
 export function jsonPins(place: PinsPlace): Pins {
   const load = loader(place);
-  return {
+  const pins = {
     agent: place.agent,
     read: async () => (await load())?.entries ?? [],
     survey: async () => ({ entries: (await load())?.entries ?? [], unread: 0 }),
-    set: async (keys, profileId) => await setPins(place, load, keys, profileId),
+  };
+  const { gatewayRuns } = place;
+  if (gatewayRuns === null) {
+    return {
+      ...pins,
+      set: async (keys, profileId) => (await setPins(place, load, keys, profileId)).outcomes,
+    };
+  }
+  let store: KeptStore | null = null;
+  return {
+    ...pins,
+    set: async (keys, profileId) => {
+      const before = await statOf(place.path);
+      const work = before === null ? 'none' : await hostAtWork(before, gatewayRuns);
+      const done = await setPins(place, load, keys, profileId, work !== 'none');
+      const { path, watchMs = WATCH_MS } = place;
+      store = { path, work, replaced: done.replaced, watchMs };
+      return done.outcomes;
+    },
+    keep: async (outcomes, profileId) => {
+      if (store === null) return outcomes;
+      const { signal } = place.lock;
+      const kept = signal === undefined ? store : { ...store, signal };
+      store = null;
+      return await keepPins(kept, outcomes, profileId, {
+        look: async (keys) => lookAt(await load(), keys, profileId),
+        putBack: async (keys) => await setPins(place, load, keys, profileId, true),
+      });
+    },
   };
 }
 
@@ -65,28 +106,43 @@ function parseSessions(path: string, store: JsonObject, agent: string): SessionE
 
 const ATTEMPTS = 5;
 
+/** What came of writing pins; `moved`: nothing was written. */
+interface PinsWritten {
+  readonly outcomes: readonly PinOutcome[];
+  readonly replaced: Replaced;
+}
+
+/** @param quiet see `replaceUnlocked` */
 async function setPins(
   place: PinsPlace,
   load: Load,
   keys: readonly string[],
   profileId: string | null,
-): Promise<readonly PinOutcome[]> {
+  quiet = false,
+): Promise<PinsWritten> {
+  const none = (outcomes: readonly PinOutcome[]): PinsWritten => ({ outcomes, replaced: 'moved' });
   for (let attempt = 1; ; attempt += 1) {
     const file = await load();
-    if (file === null) return keys.map((key) => ({ key, was: null, is: null, result: 'gone' }));
+    if (file === null) return none(keys.map((key) => ({ key, was: null, is: null, result: 'gone' })));
     const { store, outcomes } = plan(file, keys, profileId);
-    if (outcomes.every(({ result }) => result !== 'set')) return outcomes;
+    if (outcomes.every(({ result }) => result !== 'set')) return none(outcomes);
     if (attempt === 1) await refuseForeignOwner([place.path], place.uid);
     // A big store takes long to parse and print: that is done outside the lock, the comparison inside it.
     // OpenClaw writes this file without a line break at the end.
     const text = JSON.stringify(store, null, 2);
-    const written = await withHostLocks([sessionsLock(place.path)], place.lock, () =>
-      writeUnchanged(place.path, text, file.bytes),
-    );
-    if (written) return await proved(place, load, text, outcomes, profileId);
+    // From 5.2 on the lock keeps out only other codex-routers.
+    const replaced = await withHostLocks([sessionsLock(place.path)], place.lock, async () => {
+      if (place.gatewayRuns !== null) return await replaceUnlocked(place.path, text, file.bytes, quiet);
+      return (await writeUnchanged(place.path, text, file.bytes)) ? 'written' : 'moved';
+    });
+    if (replaced !== 'moved') {
+      return { outcomes: await proved(place, load, text, outcomes, profileId), replaced };
+    }
     if (attempt === ATTEMPTS) {
-      return outcomes.map((outcome) =>
-        outcome.result === 'set' ? { ...outcome, is: outcome.was, result: 'pending' } : outcome,
+      return none(
+        outcomes.map((outcome) =>
+          outcome.result === 'set' ? { ...outcome, is: outcome.was, result: 'pending' } : outcome,
+        ),
       );
     }
   }
@@ -118,6 +174,16 @@ function plan(
   return { store: Object.fromEntries(next), outcomes };
 }
 
+/** What `set` would find now, without setting anything. */
+function lookAt(
+  file: Sessions | null,
+  keys: readonly string[],
+  profileId: string | null,
+): readonly PinOutcome[] {
+  if (file === null) return keys.map((key) => ({ key, was: null, is: null, result: 'gone' }));
+  return plan(file, keys, profileId).outcomes;
+}
+
 /** What the file says now. From 5.2 the host ignores the lock and can write its own copy over ours. */
 async function proved(
   place: PinsPlace,
@@ -129,9 +195,9 @@ async function proved(
   if (await isUnchanged(place.path, Buffer.from(written))) return outcomes;
   const file = await load();
   const keys = outcomes.map(({ key }) => key);
-  const now = file === null ? null : plan(file, keys, profileId).outcomes;
+  const now = lookAt(file, keys, profileId);
   return outcomes.map((outcome, index) => {
-    const seen = now?.[index];
+    const seen = now[index];
     if (outcome.result !== 'set' || seen?.result === 'already') return outcome;
     return seen === undefined || seen.result === 'gone'
       ? { ...outcome, is: null, result: 'gone' }

@@ -8,6 +8,8 @@ export interface AtomicWrite {
   readonly mode?: number;
   /** Called between the finished temporary file and the rename; throw to abandon the write. */
   readonly beforeRename?: () => Promise<void>;
+  /** Does the rename itself, where nothing may come between a last look and it; throw to abandon the write. */
+  readonly move?: (temporary: string, target: string) => void;
 }
 
 /**
@@ -28,7 +30,8 @@ export async function writeAtomic(path: string, text: string, options: AtomicWri
   try {
     await writeNew(temporary, text, mode);
     await options.beforeRename?.();
-    await rename(temporary, target);
+    if (options.move === undefined) await rename(temporary, target);
+    else options.move(temporary, target);
   } catch (error) {
     await unlink(temporary).catch(() => undefined);
     throw ioError(error, target, 'write');
@@ -142,7 +145,7 @@ async function modeOf(path: string): Promise<number | null> {
 }
 
 /** Deletes `.<name>.<uuid>.tmp` beside `target`, and nothing that is named otherwise. */
-async function removeLeftovers(target: string): Promise<void> {
+export async function removeLeftovers(target: string): Promise<void> {
   const folder = dirname(target);
   const prefix = `.${basename(target)}.`;
   // A folder that cannot be listed says so when it is written to.

@@ -44,10 +44,40 @@ export async function withRouterLock<Result>(
 ): Promise<Result> {
   await refuseForeignFolder(folder);
   await ensureFolder(folder);
+  const path = join(folder, 'router.lock');
+  return withLock(path, 'another codex-router is at work', fn, { wait, onWait, now });
+}
+
+/**
+ * Runs `fn` while holding the lock of one stored grant, `locks/<name>` in `folder`: nobody else refreshes that grant or hands it to a
+ * host meanwhile. Taken before the router lock, and held across the request to the issuer.
+ * @param name a record's name
+ * @throws as `withRouterLock`
+ */
+export async function withGrantLock<Result>(
+  folder: string,
+  name: string,
+  fn: (lock: RouterLock) => Promise<Result>,
+  { wait = 90_000, onWait = () => undefined, now = Date.now }: LockPatience = {},
+): Promise<Result> {
+  await refuseForeignFolder(folder);
+  const locks = join(folder, 'locks');
+  await ensureFolder(locks);
+  const what = 'another codex-router is refreshing or routing this very login';
+  return withLock(join(locks, name), what, fn, { wait, onWait, now });
+}
+
+async function withLock<Result>(
+  path: string,
+  held: string,
+  fn: (lock: RouterLock) => Promise<Result>,
+  { wait, onWait, now }: Required<LockPatience>,
+): Promise<Result> {
   let lost = false;
   let renewed = now();
-  const release = await acquire(folder, {
+  const release = await acquire(path, {
     until: renewed + wait,
+    held,
     onWait,
     now,
     onRenewal: () => {
@@ -71,6 +101,8 @@ export async function withRouterLock<Result>(
 }
 
 interface Acquiring {
+  /** What is wrong when it cannot be had, in words. */
+  readonly held: string;
   /** ms epoch */
   readonly until: number;
   readonly onWait: () => void;
@@ -81,17 +113,16 @@ interface Acquiring {
 }
 
 async function acquire(
-  folder: string,
-  { until, onWait, now, onRenewal, onCompromised }: Acquiring,
+  lockfilePath: string,
+  { until, held, onWait, now, onRenewal, onCompromised }: Acquiring,
 ): Promise<() => Promise<void>> {
   // The default export exists both unbundled and bundled; the named ones only unbundled.
   const { lock } = (await import('proper-lockfile')).default;
-  const lockfilePath = join(folder, 'router.lock');
   let unsaidUntil = now() + LONG;
   for (;;) {
     try {
       // Its own way to report a lost lock throws out of a timer, which would end the process in mid-write.
-      return await lock(folder, {
+      return await lock(lockfilePath, {
         lockfilePath,
         fs: filesAtOnce(onRenewal),
         realpath: false,
@@ -102,7 +133,7 @@ async function acquire(
     } catch (error) {
       if (systemErrorCode(error) !== 'ELOCKED') throw ioError(error, lockfilePath, 'write');
     }
-    if (now() >= until) throw busy('another codex-router is at work');
+    if (now() >= until) throw busy(held);
     if (now() >= unsaidUntil) {
       unsaidUntil = Number.POSITIVE_INFINITY;
       onWait();

@@ -7,16 +7,30 @@ import { ensureFolder } from '../os/folders.js';
 
 const MOST = 20;
 const LONGEST = 30 * 24 * 60 * 60 * 1000;
-/** `<ms epoch>-<record name>-<random>`: sorts by time, tells whose it is as little as a record does. */
-const NAME = /^(\d{13,16})-([0-9a-f]{32})-[0-9a-f]{8}$/;
+/** `<ms epoch>-<record name>-<id>`: sorts by time, tells whose it is as little as a record does. */
+const NAME = /^(\d{13,16})-([0-9a-f]{32})-([0-9a-f]{8})$/;
 
-/** Writes a sealed back-up, then deletes what is older than 30 days or beyond the newest 20. Returns its path. @throws IO */
+/** What a back-up's file name says; nothing else of it is known yet. */
+export interface BackupFile {
+  readonly path: string;
+  /** Eight hex digits, random. */
+  readonly id: string;
+  /** ms epoch */
+  readonly at: number;
+  /** `recordName` of whose it is. */
+  readonly record: string;
+}
+
+/**
+ * Writes a sealed back-up, then deletes of the others what is older than 30 days or beyond the newest 20 in all. Returns its path.
+ * @throws IO
+ */
 export async function writeBackup(folder: string, name: string, at: number, text: string): Promise<string> {
   await ensureFolder(folder);
-  const path = join(folder, `${at}-${name}-${randomBytes(4).toString('hex')}`);
-  await writeAtomic(path, text);
-  await pruneBackups(folder, at);
-  return path;
+  const file = `${at}-${name}-${randomBytes(4).toString('hex')}`;
+  await writeAtomic(join(folder, file), text);
+  await pruneBackups(folder, at, file);
+  return join(folder, file);
 }
 
 /** Deletes the back-ups of one identity: who removes a login does not want copies of it kept. */
@@ -26,10 +40,21 @@ export async function removeBackups(folder: string, name: string): Promise<void>
   }
 }
 
-async function pruneBackups(folder: string, now: number): Promise<void> {
-  const newestFirst = (await backupNames(folder)).sort((a, b) => madeAt(b) - madeAt(a));
+/** The back-ups in `folder`, newest first; none when there is no folder. @throws IO */
+export async function backupFiles(folder: string): Promise<readonly BackupFile[]> {
+  const files = (await backupNames(folder)).map((file): BackupFile => {
+    const [, at, record = '', id = ''] = NAME.exec(file) ?? [];
+    return { path: join(folder, file), id, at: Number(at), record };
+  });
+  return files.sort((a, b) => b.at - a.at || a.id.localeCompare(b.id));
+}
+
+/** @param fresh is kept wherever a clock that went back has put it: it may hold the only copy. */
+async function pruneBackups(folder: string, now: number, fresh: string): Promise<void> {
+  const others = (await backupNames(folder)).filter((name) => name !== fresh);
+  const newestFirst = others.sort((a, b) => madeAt(b) - madeAt(a));
   for (const [place, file] of newestFirst.entries()) {
-    if (place >= MOST || madeAt(file) < now - LONGEST) await unlinkDurably(folder, file);
+    if (place >= MOST - 1 || madeAt(file) < now - LONGEST) await unlinkDurably(folder, file);
   }
 }
 

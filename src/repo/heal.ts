@@ -91,6 +91,8 @@ export async function mendedReading({
   let index: Index = found ?? {
     version: FORMAT_VERSION,
     vaultId: vault.vaultId,
+    generation: 0,
+    earlier: [],
     identities: [],
     removing: {},
   };
@@ -145,15 +147,16 @@ function rebuildEntry(
   { holding, facts, head }: FoundRecord,
   fingerprint: (grant: Grant) => Fingerprint,
 ): IndexEntry {
+  const print = fingerprint(holding.grant);
   return {
     ...old,
     ...facts,
     identity: holding.identity,
-    fingerprint: fingerprint(holding.grant),
+    fingerprint: print,
     expiresAt: holding.grant.expiresAt,
     revision: head.revision,
     placement: old?.placement ?? null,
-    doubt: old?.doubt ?? null,
+    doubt: old?.fingerprint === print ? old.doubt : (facts.doubt ?? null),
   };
 }
 

@@ -1,12 +1,16 @@
 import { type IdentityKey, identityKey, parseAccountId, parseUserId } from '../identity.js';
 import { damage, FORMAT_VERSION, parseVersioned } from './format.js';
-import type { Fingerprint, IndexEntry, Placement } from './repo.js';
+import { DOUBTS, type Doubt, type Fingerprint, type IndexEntry, type Placement } from './repo.js';
 
 /** index.json: everything about the identities that is not secret. Fields of other releases ride along through every change. */
 export interface Index {
   readonly version: typeof FORMAT_VERSION;
   /** The vault whose records it lists. */
   readonly vaultId: string;
+  /** Goes up with every write; each step is random, so that two copies of a vault that part never pass the same ones. */
+  readonly generation: number;
+  /** The generations before, oldest first; as many as the owner file of a host may lag behind. */
+  readonly earlier: readonly number[];
   readonly identities: readonly IndexEntry[];
   /** Records being removed, by file name: an orphan up to that revision is to be deleted, a later one to be adopted. */
   readonly removing: { readonly [name: string]: number };
@@ -19,8 +23,9 @@ export interface Index {
  */
 export function parseIndex(text: string, path: string): Index {
   const fields = parseVersioned(text, path, 'VAULT_DAMAGED');
-  const { vaultId, identities, removing = {} } = fields;
-  if (typeof vaultId !== 'string' || !Array.isArray(identities) || !isCounts(removing)) {
+  const { vaultId, identities, removing = {}, generation = 0, earlier = [] } = fields;
+  const isCounted = isCount(generation) && Array.isArray(earlier) && earlier.every(isCount);
+  if (typeof vaultId !== 'string' || !Array.isArray(identities) || !isCounts(removing) || !isCounted) {
     throw damage(path, 'its fields are not as they must be');
   }
   const seen = new Set<IdentityKey>();
@@ -32,7 +37,7 @@ export function parseIndex(text: string, path: string): Index {
     seen.add(key);
     return entry;
   });
-  return { ...fields, version: FORMAT_VERSION, vaultId, identities: entries, removing };
+  return { ...fields, version: FORMAT_VERSION, vaultId, generation, earlier, identities: entries, removing };
 }
 
 /** `text` is 32 hex digits: checked by `parseEntry`, or just made from a MAC. */
@@ -55,7 +60,7 @@ function parseEntry(value: unknown): IndexEntry | null {
   if (!isCount(revision) || revision < 1 || typeof verified !== 'boolean') return null;
   if (sharedWith !== null && sharedWith !== 'codex') return null;
   const { doubt = null } = value;
-  if (doubt !== null && doubt !== 'refresh-failed') return null;
+  if (doubt !== null && !isDoubt(doubt)) return null;
   const rest = { alias, fingerprint: parseFingerprint(fingerprint), expiresAt, revision, source, verified };
   return { ...value, identity, ...rest, sharedWith, placement, doubt, addedAt, updatedAt };
 }
@@ -102,6 +107,10 @@ function isCounts(value: unknown): value is { [name: string]: number } {
 
 function isFingerprint(value: unknown): value is string {
   return typeof value === 'string' && /^[0-9a-f]{32}$/.test(value);
+}
+
+function isDoubt(value: unknown): value is Doubt {
+  return DOUBTS.some((doubt) => doubt === value);
 }
 
 function isSource(value: unknown): value is IndexEntry['source'] {

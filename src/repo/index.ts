@@ -6,7 +6,7 @@ import { readdir } from '../os/files.js';
 import type { RepoFiles } from './files.js';
 import { expectWritten, readTextOrNull } from './format.js';
 import { type Index, parseIndex } from './index-format.js';
-import type { IndexEntry } from './repo.js';
+import type { IndexEntry, Standing } from './repo.js';
 
 /** index.json as it was read; `text` is what a change must still find there. */
 export interface IndexReading {
@@ -84,6 +84,7 @@ export async function recordNames(files: RepoFiles): Promise<readonly string[]> 
 /**
  * Replaces index.json durably and reads it back. The caller holds the router lock; should it not, a change made since
  * `was` was read is still not lost.
+ * @param above a generation that the written index passes too.
  * @throws BUSY when the file is no longer `was`, IO
  */
 export async function writeIndex(
@@ -91,8 +92,10 @@ export async function writeIndex(
   index: Index,
   was: string | null,
   memo: IndexMemo = { last: null },
+  above = 0,
 ): Promise<void> {
-  const text = `${JSON.stringify(index, null, 1)}\n`;
+  const next = grown(index, above);
+  const text = `${JSON.stringify(next, null, 1)}\n`;
   const beforeRename = async () => {
     if ((await readTextOrNull(files.index)) === was) return;
     throw new RouterError('BUSY', 'another codex-router changed the list of identities just now', {
@@ -101,7 +104,33 @@ export async function writeIndex(
   };
   await writeAtomic(files.index, text, { beforeRename });
   await expectWritten(files.index, text);
-  memo.last = { text, index };
+  memo.last = { text, index: next };
+}
+
+function grown(index: Index, above: number): Index {
+  const earlier = [...index.earlier, index.generation].slice(-REMEMBERED);
+  return {
+    ...index,
+    generation: Math.max(index.generation, above) + 1 + Math.floor(Math.random() * STEP),
+    earlier,
+  };
+}
+
+/** How many writes of the index an owner file may lag behind. */
+const REMEMBERED = 64;
+/** Two copies of a vault meet by chance once in this many writes; 8,000 million steps of it fit into 2^53. */
+const STEP = 1 << 20;
+
+export function standingOf(index: Index | null): Standing | null {
+  if (index === null) return null;
+  const { vaultId, generation, earlier } = index;
+  const oldest = earlier[0] ?? generation;
+  return {
+    vaultId,
+    generation,
+    // What lies before all that is remembered cannot be told, and is not later.
+    hasBeenAt: (which) => which === generation || which < oldest || earlier.includes(which),
+  };
 }
 
 export function entryOf(index: Index | null, key: IdentityKey): IndexEntry | null {

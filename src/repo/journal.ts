@@ -6,26 +6,43 @@ import { ioError, writeAtomic } from '../os/atomic.js';
 import { open, readFile } from '../os/files.js';
 import { ensureFolder } from '../os/folders.js';
 
-/** Whom a journal line speaks of: ids only, never a token, e-mail or path. */
+/** Whom a journal line speaks of: ids only, never a token or e-mail. */
 export interface Who {
   readonly accountId: AccountId;
   readonly userId: UserId;
 }
 
 /**
- * How far a switch came. A line is written before the step that follows it is begun; `abandoned` means that nothing had
- * been written to the host when it stopped.
+ * How far a switch came. A line is written before the step that follows it is begun. `applied`: all is written, but a turn was
+ * running or may have been, whose end can write old values back; to be looked at again. `abandoned`: nothing had been written to
+ * the host when it stopped, or it was taken back.
  */
-export type SwitchStep = 'begun' | 'swapped' | 'done' | 'abandoned';
+export type SwitchStep = (typeof STEPS)[number];
 
-export interface SwitchRecord {
-  readonly id: string;
-  /** ms epoch of the latest line. */
-  readonly at: number;
+const STEPS = ['begun', 'swapped', 'applied', 'done', 'abandoned'] as const;
+
+/** A session whose pin a switch sets, and what it was pinned to before. The key is OpenClaw's and may name a chat. */
+export interface PinChange {
+  readonly agent: string;
+  readonly key: string;
+  readonly was: string | null;
+}
+
+/** What a switch is going to do. */
+export interface SwitchIntent {
   /** `SlotAddress.id` */
   readonly slot: string;
   readonly from: Who | null;
   readonly to: Who | null;
+  readonly pins: readonly PinChange[];
+  /** The id of the switch that this one takes back; null for any other. */
+  readonly undoes: string | null;
+}
+
+export interface SwitchRecord extends SwitchIntent {
+  readonly id: string;
+  /** ms epoch of the latest line. */
+  readonly at: number;
   readonly step: SwitchStep;
 }
 
@@ -34,8 +51,10 @@ export interface Journal {
   /** Oldest first, one per switch; a torn last line (a crash while writing it) is left out. */
   read(): Promise<readonly SwitchRecord[]>;
   /** Durable when it returns; gives the id that `advance` needs. */
-  begin(slot: string, from: Who | null, to: Who | null, now: number): Promise<string>;
+  begin(intent: SwitchIntent, now: number): Promise<string>;
   advance(id: string, step: Exclude<SwitchStep, 'begun'>, now: number): Promise<void>;
+  /** The number of lines that cannot be understood, but for a torn last one. */
+  damaged(): Promise<number>;
 }
 
 const KEPT = 200;
@@ -60,33 +79,36 @@ export function journalIn(folder: string): Journal {
       throw ioError(error, path, 'write');
     }
   };
-  const load = async (): Promise<{ records: SwitchRecord[]; bytes: number }> => {
+  const load = async (): Promise<{ records: SwitchRecord[]; bytes: number; damaged: number }> => {
     let text: string;
     try {
       text = await readFile(path, 'utf8');
     } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') return { records: [], bytes: 0 };
+      if (systemErrorCode(error) === 'ENOENT') return { records: [], bytes: 0, damaged: 0 };
       throw ioError(error, path, 'read');
     }
-    return { records: collect(text), bytes: text.length };
+    return { ...collect(text), bytes: text.length };
   };
   return {
     async read() {
       return (await load()).records;
     },
-    async begin(slot, from, to, now) {
+    async begin({ slot, from, to, pins, undoes }, now) {
       const { records, bytes } = await load();
       if (bytes > LONGEST_BYTES) {
         const kept = records.slice(-KEPT).map((record) => `${JSON.stringify({ v: 1, ...record })}\n`);
         await writeAtomic(path, kept.join(''));
       }
       const id = randomUUID();
-      await append({ v: 1, id, at: now, slot, from, to, step: 'begun' }, true);
+      await append({ v: 1, id, at: now, slot, from, to, pins, undoes, step: 'begun' }, true);
       return id;
     },
     async advance(id, step, now) {
       // After a power cut the slot itself tells whether it was swapped.
       await append({ v: 1, id, at: now, step }, step !== 'swapped');
+    },
+    async damaged() {
+      return (await load()).damaged;
     },
   };
 }
@@ -101,21 +123,27 @@ async function lineBreak(path: string, size: number): Promise<string> {
   }
 }
 
-function collect(text: string): SwitchRecord[] {
+function collect(text: string): { records: SwitchRecord[]; damaged: number } {
   const switches = new Map<string, SwitchRecord>();
-  for (const line of text.split('\n')) {
+  const lines = text.split('\n');
+  let damaged = 0;
+  for (const [place, line] of lines.entries()) {
     const parsed = parseLine(line);
-    if (parsed === null) continue;
+    if (parsed === null) {
+      // The last one is empty, or torn by a crash in the middle of writing it.
+      if (place < lines.length - 1) damaged += 1;
+      continue;
+    }
     const { id, at, step, begun } = parsed;
     const known = begun ?? switches.get(id);
     if (known !== undefined) switches.set(id, { ...known, id, at, step });
   }
-  return [...switches.values()];
+  return { records: [...switches.values()], damaged };
 }
 
 /** The first line of a switch says all; the later ones only how far it came. */
 type Line = Pick<SwitchRecord, 'id' | 'at' | 'step'> & {
-  readonly begun: Pick<SwitchRecord, 'slot' | 'from' | 'to'> | null;
+  readonly begun: SwitchIntent | null;
 };
 
 /** Null for a torn or foreign line: the journal informs, it never decides what a slot holds. */
@@ -123,12 +151,12 @@ function parseLine(text: string): Line | null {
   try {
     const line: unknown = JSON.parse(text);
     if (!isObject(line) || line.v !== 1) return null;
-    const { id, at, step, slot, from, to } = line;
+    const { id, at, step, slot, from, to, pins = [], undoes = null } = line;
     if (typeof id !== 'string' || typeof at !== 'number' || !isStep(step)) return null;
     if (slot === undefined) return { id, at, step, begun: null };
-    return typeof slot === 'string'
-      ? { id, at, step, begun: { slot, from: parseWho(from), to: parseWho(to) } }
-      : null;
+    if (typeof slot !== 'string' || (undoes !== null && typeof undoes !== 'string')) return null;
+    const begun = { slot, from: parseWho(from), to: parseWho(to), pins: parsePins(pins), undoes };
+    return { id, at, step, begun };
   } catch {
     return null;
   }
@@ -141,10 +169,22 @@ function parseWho(value: unknown): Who | null {
   return { accountId: parseAccountId(value.accountId), userId: parseUserId(value.userId) };
 }
 
+/** @throws when it is no list of pins */
+function parsePins(value: unknown): readonly PinChange[] {
+  if (!Array.isArray(value)) throw new Error('not a list');
+  return value.map((pin: unknown) => {
+    if (!isObject(pin)) throw new Error('not a pin');
+    const { agent, key, was } = pin;
+    if (typeof agent !== 'string' || typeof key !== 'string') throw new Error('not a pin');
+    if (was !== null && typeof was !== 'string') throw new Error('not a pin');
+    return { agent, key, was };
+  });
+}
+
 function isObject(value: unknown): value is { readonly [key: string]: unknown } {
   return typeof value === 'object' && value !== null;
 }
 
 function isStep(value: unknown): value is SwitchStep {
-  return value === 'begun' || value === 'swapped' || value === 'done' || value === 'abandoned';
+  return STEPS.some((step) => step === value);
 }

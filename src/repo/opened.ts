@@ -6,12 +6,12 @@ import type { Holding } from '../holding.js';
 import { type IdentityKey, identityKey } from '../identity.js';
 import { writeAtomic } from '../os/atomic.js';
 import { ensureFolder } from '../os/folders.js';
-import { writeBackup } from './backups.js';
+import { backupsIn } from './backup-record.js';
 import { changeEntry, removeIdentity } from './closed.js';
 import { type RepoFiles, recordName } from './files.js';
 import { damage, expectWritten, readTextOrNull } from './format.js';
 import { type Mending, mendedReading, recordsIn } from './heal.js';
-import { entryOf, type IndexMemo, identityNotFound, withEntry, writeIndex } from './index.js';
+import { entryOf, type IndexMemo, identityNotFound, standingOf, withEntry, writeIndex } from './index.js';
 import { parseFingerprint } from './index-format.js';
 import { openRecord, parseHeader, type RecordFacts, sealRecord } from './record.js';
 import type { Fingerprint, IndexEntry, OpenRepo, SaveFacts } from './repo.js';
@@ -37,6 +37,7 @@ export interface MendableRepo extends OpenRepo {
 /** The repo with its key. What changes something is to be called under the router lock; what reads may be called without. */
 export function openedRepo({ files, vault, memo = { last: null }, now }: OpenedDeps): MendableRepo {
   const records = recordsIn(files);
+  const backups = backupsIn(files.backups, vault, fingerprint);
   const read = () => mendedReading({ files, vault, memo, records, fingerprint });
 
   function fingerprint(grant: Grant): Fingerprint {
@@ -107,29 +108,19 @@ export function openedRepo({ files, vault, memo = { last: null }, now }: OpenedD
     }
   }
 
-  async function backUp(holding: Holding, reason: string): Promise<void> {
-    const key = identityKey(holding.identity);
-    const at = now();
-    const facts = {
-      alias: null,
-      source: 'slot',
-      verified: false,
-      sharedWith: null,
-      addedAt: at,
-      updatedAt: at,
-    } as const;
-    const mark = `backup|${at}|${reason}`;
-    const sealed = sealRecord(vault, { holding, facts }, 1, mark);
-    const text = `${JSON.stringify({ ...parseHeader(sealed, files.backups), at, reason })}\n`;
-    const path = await writeBackup(files.backups, recordName(key), at, text);
-    openRecord(vault, parseHeader((await readTextOrNull(path)) ?? '', path), key, path, mark);
-  }
-
   const repo: MendableRepo = {
+    vaultId: vault.vaultId,
+    standing: async () => standingOf((await read()).index),
+    outgrow: async (generation) => {
+      const { index, text } = await read();
+      await writeIndex(files, index, text, memo, generation);
+    },
     fingerprint,
     load,
     save,
-    backUp,
+    backUp: (holding, reason) => backups.write(holding, reason, now()),
+    backUps: backups.list,
+    openBackUp: backups.open,
     list: async () => (await read()).index.identities,
     setAlias: async (key, alias) =>
       changeEntry(files, memo, await read(), key, (entry) => ({ ...entry, alias })),
@@ -152,6 +143,7 @@ function entryFor(
 ): IndexEntry {
   const { identity, grant } = holding;
   const known = old?.identity;
+  const sameGrantsDoubt = old?.fingerprint === print ? old.doubt : null;
   return {
     ...old,
     // Tokens carry no workspace name, and not always the rest: what is known is not forgotten.
@@ -170,14 +162,22 @@ function entryFor(
     verified: facts.verified ?? old?.verified ?? false,
     sharedWith: facts.sharedWith === undefined ? (old?.sharedWith ?? null) : facts.sharedWith,
     placement: facts.placement === undefined ? (old?.placement ?? null) : facts.placement,
-    doubt: old !== null && old.fingerprint === print ? old.doubt : null,
+    doubt: facts.doubt === undefined ? sameGrantsDoubt : facts.doubt,
     addedAt: old?.addedAt ?? now,
     updatedAt: old !== null && old.fingerprint === print ? old.updatedAt : now,
   };
 }
 
-function factsOf({ alias, source, verified, sharedWith, addedAt, updatedAt }: IndexEntry): RecordFacts {
-  return { alias, source, verified, sharedWith, addedAt, updatedAt };
+function factsOf({
+  alias,
+  source,
+  verified,
+  sharedWith,
+  doubt,
+  addedAt,
+  updatedAt,
+}: IndexEntry): RecordFacts {
+  return { alias, source, verified, sharedWith, doubt, addedAt, updatedAt };
 }
 
 function lost(key: IdentityKey, why: string, path: string): RouterError {

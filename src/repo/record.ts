@@ -5,7 +5,7 @@ import { identityKey, parseAccountId, parseUserId } from '../identity.js';
 import type { JsonObject } from '../json.js';
 import { Secret } from '../secret.js';
 import { damage, FORMAT_VERSION, parseVersioned } from './format.js';
-import type { IndexEntry } from './repo.js';
+import { DOUBTS, type IndexEntry } from './repo.js';
 import { seal, unseal } from './seal.js';
 import type { Vault } from './vault.js';
 
@@ -50,6 +50,8 @@ const payloadFormat = z.looseObject({
     source: z.enum(['codex', 'file', 'openclaw', 'slot']),
     verified: z.boolean(),
     sharedWith: z.nullable(z.literal('codex')),
+    // What it was when this was sealed; the index knows what came after.
+    doubt: z.optional(z.nullable(z.enum(DOUBTS))),
     addedAt: z.number(),
     updatedAt: z.number(),
   }),
@@ -59,7 +61,7 @@ const payloadFormat = z.looseObject({
 export type RecordFacts = Pick<
   IndexEntry,
   'alias' | 'source' | 'verified' | 'sharedWith' | 'addedAt' | 'updatedAt'
->;
+> & { readonly doubt?: IndexEntry['doubt'] | undefined };
 
 export interface OpenedRecord {
   readonly holding: Holding;

@@ -20,6 +20,16 @@ export interface Placement {
   readonly at: number;
 }
 
+/** Why the stored grant may not work any more. */
+export type Doubt = (typeof DOUBTS)[number];
+
+/**
+ * `refresh-failed`: a refresh by its host failed, which may have spent it. `refresh-sent`: our own refresh was sent and no answer is
+ * stored. `login-needed`: the issuer refused it for good. `restored`: put back from a back-up, so it may be an old one.
+ * `taken-over`: another codex-router adopted the host that it was in.
+ */
+export const DOUBTS = ['refresh-failed', 'refresh-sent', 'login-needed', 'restored', 'taken-over'] as const;
+
 /** One identity as the index knows it: no secret in it, readable without the vault. */
 export interface IndexEntry {
   readonly identity: Identity;
@@ -35,8 +45,8 @@ export interface IndexEntry {
   /** The holder a copy was knowingly left with (`import --keep`); null when nobody else has it. */
   readonly sharedWith: 'codex' | null;
   readonly placement: Placement | null;
-  /** A refresh of this very grant failed at its holder, which may have spent it: it may be refused. Null when nothing speaks against it. */
-  readonly doubt: 'refresh-failed' | null;
+  /** Null when nothing speaks against the stored grant. */
+  readonly doubt: Doubt | null;
   /** ms epoch */
   readonly addedAt: number;
   /** ms epoch of the last change of the grant. */
@@ -50,12 +60,53 @@ export interface SaveFacts {
   readonly verified?: boolean;
   readonly sharedWith?: 'codex' | null;
   readonly placement?: Placement | null;
+  /** Left out: none for a grant that was not stored before. */
+  readonly doubt?: Doubt | null;
+}
+
+/** A sealed copy of a login that gave way to another one. */
+export interface SoundBackUp {
+  /** Stable; never a position. */
+  readonly id: string;
+  /** ms epoch at which it was made. */
+  readonly at: number;
+  readonly identity: Identity;
+  /** Why it was made, in words. */
+  readonly reason: string;
+  readonly fingerprint: Fingerprint;
+  readonly trouble: null;
+}
+
+/** One that cannot be opened: altered, renamed, of another vault, of a later release. Nothing it says of itself is believed. */
+export interface DamagedBackUp {
+  readonly id: string;
+  /** ms epoch, by its file's name only. */
+  readonly at: number;
+  readonly identity: null;
+  readonly reason: null;
+  readonly fingerprint: null;
+  /** Why, in words. */
+  readonly trouble: string;
+}
+
+export type BackUp = SoundBackUp | DamagedBackUp;
+
+/** Which vault this is, and how far its index has come. */
+export interface Standing {
+  readonly vaultId: string;
+  /** Goes up, by a random step, with every write of the index; 0 for one of a release that did not count. */
+  readonly generation: number;
+  /** Whether this index was once at `generation`: false for one that lies after, or apart from, what this index has been through. */
+  hasBeenAt(generation: number): boolean;
 }
 
 /** The encrypted store of identities, closed: what can be known and done without the key. */
 export interface Repo {
   /** In the order they were added. An absent repo is an empty list. @throws VAULT_NEWER, VAULT_DAMAGED */
   list(): Promise<readonly IndexEntry[]>;
+
+  /** Null when there is no index yet. @throws VAULT_NEWER, VAULT_DAMAGED */
+  standing(): Promise<Standing | null>;
 
   /** Names or un-names (null) an identity. The caller has checked that the alias is free. */
   setAlias(key: IdentityKey, alias: string | null): Promise<IndexEntry>;
@@ -74,6 +125,11 @@ export interface Repo {
 
 /** The store with its key at hand. */
 export interface OpenRepo extends Repo {
+  readonly vaultId: string;
+
+  /** Makes `generation` higher than this one, so that a copy of the vault that had come so far is seen to be another. */
+  outgrow(generation: number): Promise<void>;
+
   fingerprint(grant: Grant): Fingerprint;
 
   /** @throws RECORD_DAMAGED when the record is missing, swapped, rolled back or altered; IDENTITY_NOT_FOUND. */
@@ -90,4 +146,10 @@ export interface OpenRepo extends Repo {
 
   /** Seals a copy that is about to be overwritten; the number and age of back-ups are capped. */
   backUp(holding: Holding, reason: string): Promise<void>;
+
+  /** Newest first; a damaged one is among them. @throws IO */
+  backUps(): Promise<readonly BackUp[]>;
+
+  /** @throws BACKUP_NOT_FOUND, RECORD_DAMAGED, VAULT_NEWER, IO */
+  openBackUp(id: string): Promise<Holding>;
 }

@@ -1,7 +1,7 @@
 import { hkdfSync, randomBytes, randomUUID } from 'node:crypto';
 import { RouterError } from '../errors.js';
+import { createExclusively } from '../os/exclusive.js';
 import { ensureFolder, type RouterFolders, refuseForeignFolder } from '../os/folders.js';
-import { createExclusively } from './exclusive.js';
 import { damage, FORMAT_VERSION, readTextOrNull } from './format.js';
 import { KEY_KIND_NAME, type KeyKind, type KeySurroundings } from './key-kind.js';
 import { createKey, forgetKey, isAtHand, type NewKey, readKey } from './key-source.js';

@@ -53,11 +53,14 @@ export async function planCheckIn(
   }
   const stored = await repo.load(identityKey(entry.identity));
   const placed = entry.placement?.slot === slot ? entry.placement.fingerprint : null;
-  const kept = winner(
+  const decided = winner(
     { fingerprint, issuedAt: issuedAt(held.grant) },
     { fingerprint: entry.fingerprint, issuedAt: issuedAt(stored.grant) },
     placed,
   );
+  // Another router may have spent the stored one; what the host runs on is at least alive.
+  const disputed = entry.doubt === 'taken-over';
+  const kept = disputed && decided === 'repo' ? 'slot' : decided;
   if (kept === 'repo') {
     const carryOut = () => repo.backUp(held, 'the slot held an older grant of this identity');
     return { result: 'repo-newer', kept: stored, fingerprint: entry.fingerprint, carryOut };
@@ -74,7 +77,8 @@ export async function planCheckIn(
   const fresher = held.grant.expiresAt > stored.grant.expiresAt ? merged.grant : stored.grant;
   const current = { ...merged, grant: fresher };
   const carryOut = async () => {
-    if (!sameHolding(current, stored)) await repo.save(current, { placement });
+    if (disputed || !sameHolding(current, stored)) await repo.save(current, { placement });
+    if (disputed) await repo.doubt(identityKey(entry.identity), null);
   };
   return { result: 'unchanged', kept: current, fingerprint, carryOut };
 }

@@ -1,9 +1,11 @@
 import { RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
 import { identityKey, sameIdentity } from '../identity.js';
-import type { Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
+import type { Journal } from '../repo/journal.js';
+import type { Fingerprint, IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
-import type { Neighbour, Occupant, SlotAddress } from '../slot/slot.js';
+import type { Neighbour, Occupant, Slot, SlotAddress, SlotReading } from '../slot/slot.js';
+import { readOwnership } from './owner.js';
 
 /** A place outside OpenClaw that can hold a grant of ours: the Codex CLI's own auth.json. */
 export interface OutsideHolder {
@@ -13,63 +15,115 @@ export interface OutsideHolder {
   readonly remedy: string;
   /** Null when it holds no login. Throws when it cannot be understood. */
   read(): Promise<Holding | null>;
+  /** How its login is taken from it; absent where that cannot be done. */
+  readonly taking?: {
+    /** Says what speaks against it, before anything is written. @throws what `LoginHome.admitTaking` throws */
+    admit(): Promise<void>;
+    /** As `LoginHome.take`. */
+    take(shown: Holding, seal: (holding: Holding) => Promise<void>): Promise<void>;
+  };
 }
 
 export interface CustodyDeps {
   readonly outside: readonly OutsideHolder[];
   /** Another OpenClaw on this machine, by its state directory. @throws HOST_NOT_FOUND when it is gone */
   hostAt(stateDir: string): Promise<Host>;
+  /** Where else we have put logins. */
+  readonly journal: Pick<Journal, 'read'>;
+}
+
+/** Who holds a grant beside the slots that are meant, in words, and the command that ends it. */
+export type Holder = {
+  readonly name: string;
+  readonly remedy: string;
+} & (
+  | SlotHolder
+  | { readonly kind: 'outside'; readonly outside: OutsideHolder; readonly login: Holding }
+  /** Whose token it is there can only be told when the refresh is over. */
+  | { readonly kind: 'refreshing'; readonly slot: Slot }
+  /** Not ours to look into or to write to. */
+  | { readonly kind: 'unknown' }
+);
+
+export interface SlotHolder {
+  readonly kind: 'slot';
+  readonly host: Host;
+  readonly slot: Slot;
+  readonly reading: SlotReading;
+  /** The profile that holds it: the slot's own, or one beside it. */
+  readonly profileId: string;
+  readonly login: Holding;
 }
 
 export interface Custody {
-  /** Who else holds the grant, in words; null when nobody does. */
-  readonly holder: { readonly name: string; readonly remedy: string } | null;
+  /** Everybody else who holds the grant. */
+  readonly holders: readonly Holder[];
+  /** The first of them; null when nobody does. */
+  readonly holder: Holder | null;
   /** Places that could not be read, so that their holding is unknown. */
   readonly notes: readonly HostNote[];
 }
 
 /**
- * Derives who holds a grant by reading every slot outside `group`, the other OpenClaw we last put it into, and every outside
- * holder, comparing fingerprints. What cannot be read is noted, never taken for empty.
+ * Derives who holds a grant by reading every slot outside `group` (null: every slot there is), the other OpenClaws we put it into, and
+ * every outside holder, comparing fingerprints. What cannot be read is noted, never taken for empty.
  */
 export async function holderOf(
   { entry, fingerprint }: { readonly entry: IndexEntry; readonly fingerprint: Fingerprint },
   repo: OpenRepo,
-  host: Host,
-  group: SlotGroup,
-  { outside, hostAt }: CustodyDeps,
+  host: Host | null,
+  group: Pick<SlotGroup, 'main' | 'copies'> | null,
+  { outside, hostAt, journal }: CustodyDeps,
 ): Promise<Custody> {
   const notes: HostNote[] = [];
-  const inGroup = new Set([group.main, ...group.copies].map((slot) => slot.address.id));
-  for (const slot of await host.allSlots()) {
-    if (inGroup.has(slot.address.id)) continue;
-    const held = await readable(() => slot.read(), `agent ${slot.address.agent}`, notes);
-    if (held === null) continue;
+  const own = group === null ? [] : [group.main, ...group.copies];
+  const inGroup = new Set(own.map((slot) => slot.address.id));
+  const holders: Holder[] = [];
+  for (const slot of (await host?.allSlots()) ?? []) {
+    if (host === null || inGroup.has(slot.address.id)) continue;
     const { agent } = slot.address;
-    const isIt = (login: Occupant | Neighbour, place: string) =>
-      login.kind === 'login' &&
-      (repo.fingerprint(login.grant) === fingerprint || hasRotated(entry, login, place));
     const name = `OpenClaw's agent ${agent}`;
-    if (isIt(held.occupant, slot.address.id)) {
-      return { holder: { name, remedy: `codex-router use <another> --agent ${agent}` }, notes };
-    }
-    const beside = held.neighbours.find((one) => isIt(one, neighbourId(slot.address, one.profileId)));
-    if (beside !== undefined) {
-      const remedy = `codex-router use ${identityKey(entry.identity)} --agent ${agent}`;
-      return { holder: { name: `${name} (${beside.profileId})`, remedy }, notes };
+    const reading = await readable(() => slot.read(), `agent ${agent}`, notes);
+    if (reading === null) continue;
+    for (const { login, profileId } of loginsIn(slot, reading)) {
+      const same = repo.fingerprint(login.grant) === fingerprint;
+      if (!same && !hasRotated(entry, login, neighbourId(slot.address, profileId))) continue;
+      const isOccupant = profileId === slot.address.profileId;
+      const remedy = isOccupant
+        ? `codex-router use <another> --agent ${agent}`
+        : `codex-router use ${identityKey(entry.identity)} --agent ${agent}`;
+      const who = isOccupant ? name : `${name} (${profileId})`;
+      holders.push({ kind: 'slot', name: who, remedy, host, slot, reading, profileId, login });
     }
   }
-  const known = [...inGroup].some(
-    (id) => parsePlace(id)?.store === parsePlace(entry.placement?.slot ?? '')?.store,
-  );
-  const elsewhere = known ? null : await placedElsewhere(entry, repo, host, hostAt, notes);
-  if (elsewhere !== null) return { holder: elsewhere, notes };
-  for (const { name, remedy, read } of outside) {
-    const held = await readable(read, name, notes);
-    if (held !== null && repo.fingerprint(held.grant) === fingerprint)
-      return { holder: { name, remedy }, notes };
+  const known = [...inGroup].some((id) => storeOf(id) === storeOf(entry.placement?.slot ?? ''));
+  if (!known) holders.push(...(await heldWherePlaced(entry, fingerprint, repo, host, hostAt, notes)));
+  const elsewhere = await otherHosts(entry, host, journal);
+  holders.push(...(await heldIn(elsewhere, entry, fingerprint, repo, hostAt, notes)));
+  for (const place of outside) {
+    const { name, remedy, read } = place;
+    const login = await readable(read, name, notes);
+    if (login === null) continue;
+    // What is there instead of a login that was left shared is what its other holder made of it.
+    const shared = entry.sharedWith !== null && sameIdentity(login.identity, entry.identity);
+    if (shared || repo.fingerprint(login.grant) === fingerprint)
+      holders.push({ kind: 'outside', name, remedy, outside: place, login });
   }
-  return { holder: null, notes };
+  return { holders, holder: holders[0] ?? null, notes };
+}
+
+interface FoundLogin {
+  readonly login: Holding;
+  readonly profileId: string;
+}
+
+/** Every login in a store, the slot's own first. */
+export function loginsIn({ address }: Slot, { occupant, neighbours }: SlotReading): readonly FoundLogin[] {
+  const named: readonly (Occupant | Neighbour)[] = [occupant, ...neighbours];
+  return named.flatMap((login) => {
+    if (login.kind !== 'login') return [];
+    return [{ login, profileId: 'profileId' in login ? login.profileId : address.profileId }];
+  });
 }
 
 /** Where we put the stored grant there is now another of the same identity: what its host made of it. */
@@ -79,52 +133,144 @@ function hasRotated({ identity, placement, fingerprint }: IndexEntry, held: Hold
 }
 
 /** The id under which a neighbour's placement is remembered: the slot's own with the other profile's name. */
-export function neighbourId({ id }: SlotAddress, profileId: string): string {
-  return `${id.slice(0, id.lastIndexOf('#') + 1)}${profileId}`;
+export function neighbourId({ id, profileId: own }: SlotAddress, profileId: string): string {
+  return profileId === own ? id : `${id.slice(0, id.lastIndexOf('#') + 1)}${profileId}`;
 }
 
 /**
  * The place we last left this identity's login in, where that is outside this host's slots: another OpenClaw, or a store this
  * command does not see. Null when the place no longer has it; a place that cannot be found is noted, for nobody can say.
+ * @param repo closed where only identities can be compared.
  */
 export async function placedElsewhere(
   entry: IndexEntry,
-  repo: OpenRepo | null,
+  repo: Repo | OpenRepo,
   host: Host | null,
   hostAt: CustodyDeps['hostAt'],
   notes: HostNote[],
-): Promise<Custody['holder']> {
+): Promise<Holder | null> {
+  const fingerprint = 'fingerprint' in repo ? entry.fingerprint : null;
+  return (await heldWherePlaced(entry, fingerprint, repo, host, hostAt, notes))[0] ?? null;
+}
+
+async function heldWherePlaced(
+  entry: IndexEntry,
+  fingerprint: Fingerprint | null,
+  repo: Repo | OpenRepo,
+  host: Host | null,
+  hostAt: CustodyDeps['hostAt'],
+  notes: HostNote[],
+): Promise<readonly Holder[]> {
   const { placement } = entry;
   const at = placement === null ? null : parsePlace(placement.slot);
-  if (placement === null || at === null) return null;
+  if (placement === null || at === null) return [];
   const { stateDir, agent } = at;
   const here = host !== null && stateDir === host.summary.stateDir;
   const name = here ? `the store of agent ${agent}` : `the OpenClaw in ${stateDir}`;
-  const slots = await readable(async () => (here ? host : await hostAt(stateDir)).allSlots(), name, notes);
-  if (slots === null) return null;
-  const store = slots.filter(({ address }) => parsePlace(address.id)?.store === at.store);
+  const found = await readable(
+    async () => {
+      const there = here ? host : await hostAt(stateDir);
+      return { there, slots: await there.allSlots() };
+    },
+    name,
+    notes,
+  );
+  if (found === null) return [];
+  const { there, slots } = found;
+  const store = slots.filter(({ address }) => storeOf(address.id) === at.store);
   if (store.length === 0) notes.push(unknownPlace(name));
   // What this host shows was compared already.
-  if (here) return null;
+  if (here) return [];
+  const taken = await takenOver(there, repo, name, notes);
+  if (taken !== null) return [taken];
+  const holders: Holder[] = [];
   for (const slot of slots) {
     const reading = await readable(() => slot.read(), name, notes);
     const remedy = `codex-router use <another> --state-dir ${stateDir} --agent ${slot.address.agent}`;
-    // Whose token it is there can only be told afterwards.
-    const refreshing = reading?.occupant.kind === 'refreshing' ? reading.occupant : null;
-    const accountId = entry.identity.accountId;
-    if (refreshing !== null && (refreshing.accountId ?? accountId) === accountId) return { name, remedy };
-    const logins = reading === null ? [] : [reading.occupant, ...reading.neighbours];
-    for (const login of logins) {
-      if (login.kind !== 'login' || !sameIdentity(login.identity, entry.identity)) continue;
-      const same = repo === null || repo.fingerprint(login.grant) === entry.fingerprint;
+    if (reading === null) continue;
+    const refreshing = reading.occupant.kind === 'refreshing' ? reading.occupant : null;
+    const { accountId } = entry.identity;
+    if (refreshing !== null && (refreshing.accountId ?? accountId) === accountId)
+      holders.push({ kind: 'refreshing', name, remedy, slot });
+    for (const { login, profileId } of loginsIn(slot, reading)) {
+      if (!sameIdentity(login.identity, entry.identity)) continue;
+      const same =
+        fingerprint === null || ('fingerprint' in repo && repo.fingerprint(login.grant) === fingerprint);
       // What the placed store holds now is our grant, or what its host made of it since.
       const rotated = store.includes(slot) && placement.fingerprint === entry.fingerprint;
-      if (same || rotated) {
-        return { name, remedy };
+      if (same || rotated)
+        holders.push({ kind: 'slot', name, remedy, host: there, slot, reading, profileId, login });
+    }
+  }
+  return holders;
+}
+
+/** A host that another codex-router routes now has what we put there: that login is not ours any more. */
+async function takenOver(
+  there: Host,
+  repo: Repo | OpenRepo,
+  name: string,
+  notes: HostNote[],
+): Promise<Holder | null> {
+  const { stateDir } = there.summary;
+  const reading = await readable(() => readOwnership(there, repo), name, notes);
+  const refusal = reading?.refusal ?? null;
+  if (refusal === null) return null;
+  const who =
+    refusal.code === 'HOST_OWNED'
+      ? `${name}, which another codex-router routes now,`
+      : `${name}, which a later state of this vault routes,`;
+  return { kind: 'unknown', name: who, remedy: `codex-router host adopt --state-dir ${stateDir}` };
+}
+
+/** State directories, other than this host's and the one it is placed in, in one of whose slots we last put it. */
+async function otherHosts(
+  { identity, placement }: IndexEntry,
+  host: Host | null,
+  journal: CustodyDeps['journal'],
+): Promise<readonly string[]> {
+  const last = new Map<string, boolean>();
+  for (const { slot, step, to } of await journal.read()) {
+    if (step !== 'abandoned') last.set(slot, to !== null && sameIdentity(to, identity));
+  }
+  const here = [host?.summary.stateDir, parsePlace(placement?.slot ?? '')?.stateDir];
+  const found = [...last].filter(([, isIt]) => isIt).map(([slot]) => parsePlace(slot)?.stateDir ?? null);
+  return [...new Set(found)]
+    .filter((stateDir) => stateDir !== null && !here.includes(stateDir))
+    .filter(isText);
+}
+
+/** As `placedElsewhere` for hosts that we only remember: one that is gone holds nothing we would have to tell of. */
+async function heldIn(
+  stateDirs: readonly string[],
+  { identity }: IndexEntry,
+  fingerprint: Fingerprint,
+  repo: OpenRepo,
+  hostAt: CustodyDeps['hostAt'],
+  notes: HostNote[],
+): Promise<readonly Holder[]> {
+  const holders: Holder[] = [];
+  for (const stateDir of stateDirs) {
+    const name = `the OpenClaw in ${stateDir}`;
+    const gone: HostNote[] = [];
+    const host = await readable(() => hostAt(stateDir), name, gone);
+    if (host === null) continue;
+    for (const slot of (await readable(() => host.allSlots(), name, notes)) ?? []) {
+      const reading = await readable(() => slot.read(), name, notes);
+      if (reading === null) continue;
+      const remedy = `codex-router use <another> --state-dir ${stateDir} --agent ${slot.address.agent}`;
+      for (const { login, profileId } of loginsIn(slot, reading)) {
+        if (!sameIdentity(login.identity, identity) || repo.fingerprint(login.grant) !== fingerprint)
+          continue;
+        holders.push({ kind: 'slot', name, remedy, host, slot, reading, profileId, login });
       }
     }
   }
-  return null;
+  return holders;
+}
+
+function isText(text: string | null): text is string {
+  return text !== null;
 }
 
 function unknownPlace(name: string): HostNote {
@@ -132,8 +278,12 @@ function unknownPlace(name: string): HostNote {
   return { code: 'HOLDER_UNKNOWN', text };
 }
 
+function storeOf(slot: string): string | undefined {
+  return parsePlace(slot)?.store;
+}
+
 /** The parts of a `SlotAddress.id`; `store` is all but the profile id. Null for a text that is none. */
-function parsePlace(slot: string): { stateDir: string; agent: string; store: string } | null {
+export function parsePlace(slot: string): { stateDir: string; agent: string; store: string } | null {
   const [, store = '', stateDir = '', agent = ''] = /^((.+)#([^#]+))#[^#]+$/s.exec(slot) ?? [];
   return store === '' ? null : { stateDir, agent, store };
 }

@@ -1,5 +1,6 @@
 import { RouterError } from '../errors.js';
 import type { Env } from '../os/folders.js';
+import type { PinChange } from '../repo/journal.js';
 import { affectedBy, companionsOf, leftOverPins, type PinRules } from '../slot/companions.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
 import type { PinOutcome, Pins, SessionEntry, SessionSurvey } from '../slot/pins.js';
@@ -18,6 +19,8 @@ export interface PinPlan {
   /** What will be pinned: the current session and its companions. */
   readonly planned: readonly PinOutcome[];
   readonly affects: Affects;
+  /** What `carryOut` is going to write, with what was there, for the journal. */
+  readonly changes: readonly PinChange[];
   readonly notes: readonly HostNote[];
   /**
    * Never throws a RouterError: pins that could not be set are `pending`, with a note that says why.
@@ -53,7 +56,8 @@ export async function planPins(
   // What an upgrade left over is looked for in all sessions once: while the stores still choose by the old names too, or until
   // the switch that mended them has set its pins.
   const mends = unfinished || slots.some(({ reading }) => !reading.selectable);
-  const all = session.kind === 'all' || (formerProvider !== null && mends);
+  const again = session.kind === 'again' ? session.pins : [];
+  const all = session.kind === 'all' || again.length > 0 || (formerProvider !== null && mends);
   const notes: HostNote[] = [];
   const look = async (agent: string, key: string | null): Promise<SessionSurvey> => {
     const pins = host.pinsOf(agent);
@@ -75,7 +79,8 @@ export async function planPins(
   const own = affectedBy(entries, rules);
 
   const current = ownPinOnly(currentSession(entries, session, env), entries, rules);
-  const keys = session.kind === 'all' ? [...own.sessions] : [];
+  const againIn = (agent: string) => again.flatMap((pin) => (pin.agent === agent ? [pin.key] : []));
+  const keys = session.kind === 'all' ? [...own.sessions] : againIn(group.agent);
   if (current.key !== null) keys.push(current.key, ...companionsOf(current.key, entries, rules));
   const targets: Target[] = [targetOf(host.pinsOf(group.agent), entries, rules, session, keys)];
 
@@ -83,7 +88,8 @@ export async function planPins(
   let unlisted = 0;
   for (const agent of switched || all ? group.follows : []) {
     const survey = agent === group.agent ? { entries, unread } : await look(agent, null);
-    if (agent !== group.agent) targets.push(targetOf(host.pinsOf(agent), survey.entries, rules, session, []));
+    if (agent !== group.agent)
+      targets.push(targetOf(host.pinsOf(agent), survey.entries, rules, session, againIn(agent)));
     if (!switched) continue;
     const affected = affectedBy(survey.entries, rules);
     sessions.push(...affected.sessions);
@@ -98,14 +104,19 @@ export async function planPins(
     notes.push({ code: 'SESSIONS_NOT_LISTED', text });
   }
   const planned = targets.flatMap((target) => target.planned);
+  const changes = targets.flatMap(({ pins, planned: own }) =>
+    own.flatMap(({ key, was, result }) => (result === 'set' ? [{ agent: pins.agent, key, was }] : [])),
+  );
   return {
     current,
     planned,
+    changes,
     affects: { agents: switched ? group.follows : [], sessions },
     notes,
     carryOut: async (running) => {
-      const done: PinsDone[] = [];
-      for (const target of targets) done.push(await setPins(target, profileId, env, running));
+      const written: PinsWritten[] = [];
+      for (const target of targets) written.push(await setPins(target, profileId));
+      const done = await Promise.all(written.map((each) => keepPins(each, profileId, env, running)));
       return {
         outcomes: done.flatMap(({ outcomes }) => outcomes),
         notes: done.flatMap((each) => each.notes),
@@ -138,20 +149,15 @@ function targetOf(
   return { pins, planned };
 }
 
-async function setPins(
-  { pins, planned }: Target,
-  profileId: string,
-  env: Env,
-  running: ReadonlySet<string> | null,
-): Promise<PinsDone> {
-  if (planned.length === 0) return { outcomes: [], notes: [], failed: false };
+interface PinsWritten extends PinsDone {
+  readonly pins: Pins;
+}
+
+async function setPins({ pins, planned }: Target, profileId: string): Promise<PinsWritten> {
+  if (planned.length === 0) return { pins, outcomes: [], notes: [], failed: false };
   try {
     const keys = planned.map(({ key }) => key);
-    const outcomes = pending(await pins.set(keys, profileId), env, running);
-    const notes = outcomes.flatMap(({ key, why }) =>
-      why === undefined ? [] : [{ code: 'PINS_PENDING', text: `${key} was not pinned: ${why}` }],
-    );
-    return { outcomes, notes, failed: false };
+    return { pins, outcomes: await pins.set(keys, profileId), notes: [], failed: false };
   } catch (error) {
     const stopped = error instanceof Error && error.name === 'AbortError';
     if (!stopped && !(error instanceof RouterError)) throw error;
@@ -159,8 +165,31 @@ async function setPins(
     const outcomes = planned.map((pin) => ({ ...pin, is: pin.was, result: 'pending' as const }));
     const hint = error instanceof RouterError ? error.hint : undefined;
     const text = `the pins could not be set now (${error.message}): ${hint ?? 'run the command again to set them'}`;
-    return { outcomes, notes: [{ code: stopped ? 'INTERRUPTED' : 'PINS_PENDING', text }], failed: true };
+    const notes = [{ code: stopped ? 'INTERRUPTED' : 'PINS_PENDING', text }];
+    return { pins, outcomes, notes, failed: true };
   }
+}
+
+/** What is left of it once the host had time to write over it. */
+async function keepPins(
+  written: PinsWritten,
+  profileId: string,
+  env: Env,
+  running: ReadonlySet<string> | null,
+): Promise<PinsDone> {
+  const { pins, failed } = written;
+  if (failed || written.outcomes.length === 0) return written;
+  const kept = (await pins.keep?.(written.outcomes, profileId)) ?? written.outcomes;
+  const outcomes = pending(kept, env, running);
+  const notes: HostNote[] = outcomes.flatMap(({ key, why }) =>
+    why === undefined ? [] : [{ code: 'PINS_PENDING', text: `${key} was not pinned: ${why}` }],
+  );
+  const repaired = outcomes.reduce((sum, outcome) => sum + (outcome.repaired ?? 0), 0);
+  if (repaired > 0) {
+    const text = `${repaired} session entries that OpenClaw wrote over were put back`;
+    notes.push({ code: 'PINS_REPAIRED', text });
+  }
+  return { outcomes, notes, failed };
 }
 
 /** The profile ids each store will hold after the switch; a pin to any other one of the provider is dangling. */

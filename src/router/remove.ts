@@ -5,6 +5,7 @@ import type { Host, HostNote } from '../slot/host.js';
 import type { Slot, SlotReading } from '../slot/slot.js';
 import { planCheckIn } from './check-in.js';
 import { placedElsewhere } from './custody.js';
+import { claimHost, renewClaim, requireOwner } from './owner.js';
 import { type SettledDeps, settledReading } from './settled.js';
 
 export interface RemoveDeps extends SettledDeps {
@@ -54,8 +55,11 @@ export async function planRemoval(deps: RemoveDeps, entry: IndexEntry, fromSlot:
       });
     }
   }
-  const elsewhere = await placedElsewhere(entry, null, deps.host, deps.hostAt, notes);
-  if (elsewhere !== null) {
+  const elsewhere = await placedElsewhere(entry, deps.repo, deps.host, deps.hostAt, notes);
+  if (elsewhere?.kind === 'unknown') {
+    // What another router has is no longer ours to clear; what is stored here may be forgotten.
+    notes.push({ code: 'HELD_BY_OTHER', text: `${elsewhere.name} may still use this login` });
+  } else if (elsewhere !== null) {
     throw new RouterError('IDENTITY_IN_USE', `${elsewhere.name} holds this login`, {
       hint: elsewhere.remedy,
     });
@@ -68,19 +72,22 @@ export async function planRemoval(deps: RemoveDeps, entry: IndexEntry, fromSlot:
   }
   const unpin: { agent: string; key: string }[] = [];
   const { host } = deps;
-  if (host !== null) {
-    for (const { slot, reading } of holding) unpin.push(...(await pinsToTakeOff(host, slot, reading)));
+  if (host !== null && holding.length > 0) {
+    await requireOwner(host, deps.repo);
+    for (const { slot, reading } of holding) {
+      const left = new Set(reading.neighbours.map(({ profileId }) => profileId));
+      unpin.push(...(await pinsToTakeOff(host, slot, left)));
+    }
   }
   return { entry, slots: holding, unpin, next: [...next], notes };
 }
 
-/** Pins to the slot or to a login that is gone, of every agent whose turns run on that slot. */
-async function pinsToTakeOff(
+/** Pins to a login that is gone, of every agent whose turns run on that slot. @param left the profile ids that stay */
+export async function pinsToTakeOff(
   host: Host,
   { address }: Slot,
-  { neighbours }: SlotReading,
+  left: ReadonlySet<string>,
 ): Promise<{ agent: string; key: string }[]> {
-  const left = new Set(neighbours.map(({ profileId }) => profileId));
   const follows = host.agents.includes(address.agent)
     ? (await host.slotsFor(address.agent)).follows
     : host.agents;
@@ -111,9 +118,10 @@ export async function carryOutRemoval(
     const removal = await planRemoval(deps, confirmed.entry, fromSlot);
     return deps.critical(async () => {
       const notes: HostNote[] = [];
-      for (const { agent, key } of removal.unpin) {
-        const [outcome] = (await deps.host?.pinsOf(agent).set([key], null)) ?? [];
-        if (outcome?.why !== undefined) throw stillPinned(key, outcome.why);
+      const { host } = deps;
+      if (repo !== null && host !== null && removal.slots.length > 0) {
+        await claimHost(host, repo, deps.now());
+        await takeOffPins(host, removal.unpin);
       }
       for (const { slot, reading } of removal.slots) {
         if (repo === null) throw slotTaken();
@@ -126,9 +134,21 @@ export async function carryOutRemoval(
         notes.push(...(reload?.notes ?? []));
       }
       await deps.repo.remove(identityKey(removal.entry.identity));
+      if (repo !== null && host !== null) notes.push(...(await renewClaim(host, repo, deps.now())));
       return { ...removal, notes: [...removal.notes, ...notes] };
     });
   });
+}
+
+/** Takes pins off before what they point to goes. @throws HOST_UNREADABLE for one that cannot be; the others may be off then */
+export async function takeOffPins(
+  host: Host,
+  pins: readonly { readonly agent: string; readonly key: string }[],
+): Promise<void> {
+  for (const { agent, key } of pins) {
+    const [outcome] = await host.pinsOf(agent).set([key], null);
+    if (outcome?.why !== undefined) throw stillPinned(key, outcome.why);
+  }
 }
 
 function stillPinned(key: string, why: string): RouterError {

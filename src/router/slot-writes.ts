@@ -3,6 +3,7 @@ import { type Identity, identityKey, sameIdentity } from '../identity.js';
 import type { Journal } from '../repo/journal.js';
 import type { OpenRepo } from '../repo/repo.js';
 import type { Slot, SlotAddress, SlotReading } from '../slot/slot.js';
+import type { Moved } from './move.js';
 import { isSwitch, type SwitchPlan } from './switch-plan.js';
 
 export interface WriteDeps {
@@ -12,9 +13,11 @@ export interface WriteDeps {
 }
 
 /** What outlives an attempt that wrote one slot of several and then found another changed. */
-export interface Begun {
+export interface Begun extends Moved {
   record: string | null;
   from: Identity | null;
+  /** What became of a switch to the same identity that an earlier run had left half done. */
+  left?: 'finished' | 'taken-back';
 }
 
 /**

@@ -8,15 +8,22 @@ import type { Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
 import type { SessionWish } from '../slot/session.js';
 import type { LostLogin, Slot, SlotChange, SlotReading } from '../slot/slot.js';
-import { type CheckIn, planCheckIn } from './check-in.js';
-import { type CustodyDeps, holderOf, neighbourId } from './custody.js';
+import type { CheckIn } from './check-in.js';
+import { planCheckIns } from './check-ins.js';
+import { type Custody, type CustodyDeps, type Holder, holderOf } from './custody.js';
 import { isStoredCopy, lastPlaced } from './lost.js';
+import { inUse, type Move, type MovePlan, planMoves } from './move.js';
+import { ownerNotes, refuseTakenOver, requireOwner } from './owner.js';
 import { type PinPlan, planPins } from './pins.js';
 import { entryOf } from './resolve.js';
 import { type SettledDeps, settleAccounts, settledReading } from './settled.js';
 
 export interface PlanDeps extends CustodyDeps, SettledDeps {
   readonly host: Host;
+  /** Nothing will be written: that the host is not ours is a note then. */
+  readonly looking?: boolean;
+  /** Takes the login from whoever else holds it. */
+  readonly move?: boolean;
   readonly journal: Journal;
   readonly now: () => number;
   readonly env: Env;
@@ -46,19 +53,21 @@ export interface SwitchPlan {
   readonly lost: LostOwner | null;
   readonly slots: readonly SlotPlan[];
   readonly checkIns: readonly CheckIn[];
+  /** Where the login is taken out before it goes into the slot. */
+  readonly moves: readonly Move[];
   readonly pins: PinPlan;
   readonly notes: readonly HostNote[];
 }
 
 /** Whether this plan rewrites a token in some slot; mending order and pins does not count. */
-export function isSwitch(plan: Pick<SwitchPlan, 'slots'>): boolean {
-  return plan.slots.some(({ put, takeOut }) => put !== 'keep' || takeOut.length > 0);
+export function isSwitch({ slots, moves }: Pick<SwitchPlan, 'slots' | 'moves'>): boolean {
+  return moves.length > 0 || slots.some(({ put, takeOut }) => put !== 'keep' || takeOut.length > 0);
 }
 
 /**
  * Reads everything a switch depends on and decides it (docs/architecture.md, 5 to 8).
- * @throws SLOT_FOREIGN, SLOT_UNREADABLE, IDENTITY_IN_USE, IDENTITY_MISMATCH, HOST_UNTRUSTED_WITH_GRANT,
- * SESSION_NOT_FOUND, RECORD_DAMAGED and what the ports throw; in every case nothing was written.
+ * @throws HOST_OWNED, VAULT_ROLLED_BACK, SLOT_FOREIGN, SLOT_UNREADABLE, IDENTITY_IN_USE, LOGIN_DOUBTFUL, IDENTITY_MISMATCH,
+ * HOST_UNTRUSTED_WITH_GRANT, AGENTS_TIED, SESSION_NOT_FOUND, RECORD_DAMAGED and what the ports throw; in every case nothing was written.
  */
 export async function planSwitch(
   deps: PlanDeps,
@@ -69,6 +78,8 @@ export async function planSwitch(
 ): Promise<SwitchPlan> {
   const { host } = deps;
   const now = deps.now();
+  const owner = deps.looking ? await ownerNotes(host, repo) : [];
+  if (!deps.looking) await requireOwner(host, repo);
   const entry = entryOf(wanted, await repo.list());
   await settleAccounts(host, () => accountsIn(host, agent, wanted), deps);
   const group = await host.slotsFor(agent);
@@ -77,30 +88,16 @@ export async function planSwitch(
   for (const slot of group.copies) readings.push({ slot, reading: await settledReading(slot, deps) });
   for (const { slot, reading } of readings) refuseForeign(slot, reading);
 
-  const checkIns: CheckIn[] = [];
-  for (const { slot, reading } of readings) {
-    for (const { held, place, stays } of loginsOf(group, slot, reading, wanted)) {
-      const checkIn = alsoHeld(repo, held, await planCheckIn(repo, held, place, now), checkIns);
-      // An older login under another profile id is not overwritten, so it needs no back-up.
-      if (checkIn !== null && !(stays && checkIn.result === 'repo-newer')) checkIns.push(checkIn);
-    }
-  }
-  const home = checkIns.findLast((checkIn) => sameIdentity(checkIn.kept.identity, wanted));
+  const ours = await planCheckIns(repo, group, readings, (who) => sameIdentity(who, wanted), now);
+  const { moves, custody, ...taking } = await planTaking(deps, repo, entry, group, ours);
+  const checkIns = [...ours, ...taking.checkIns];
+  const home = homeOf(checkIns, wanted);
   const holding = home?.kept ?? (await repo.load(identityKey(wanted)));
   const fingerprint = home?.fingerprint ?? entry.fingerprint;
   refuseOther(holding, wanted);
-
-  const custody = await holderOf({ entry, fingerprint }, repo, host, group, deps);
-  if (custody.holder !== null) {
-    const { name, remedy } = custody.holder;
-    throw new RouterError(
-      'IDENTITY_IN_USE',
-      `${name} holds this very login, and one login serves one holder`,
-      {
-        hint: remedy,
-      },
-    );
-  }
+  // Found in a slot of a host of ours, it is proved to be alive.
+  if (homeOf(ours, wanted) === undefined && moves.every(({ kind }) => kind === 'outside'))
+    refuseTakenOver(entry);
   await host.admit(holding.grant.expiresAt, now);
 
   const slots = readings.map(({ slot, reading }) => planSlot(repo, slot, reading, holding, fingerprint));
@@ -108,10 +105,11 @@ export async function planSwitch(
     slots.push({ slot, reading: await slot.read(), put: 'keep', takeOut: [] });
   const lost = main.occupant.kind === 'lost' ? await lostOwner(repo, group.main, main.occupant) : null;
   const pins = await planPins(host, group, slots, session, deps.env, {
-    switched: isSwitch({ slots }),
+    switched: isSwitch({ slots, moves }),
     unfinished: await isUnfinished(deps.journal, group.main),
   });
   const notes = [
+    ...owner,
     ...host.summary.notes,
     ...group.notes,
     ...custody.notes,
@@ -120,7 +118,59 @@ export async function planSwitch(
     ...pins.notes,
   ];
   const from = main.occupant.kind === 'login' ? main.occupant.identity : (lost?.entry.identity ?? null);
-  return { entry, holding, fingerprint, group, from, lost, slots, checkIns, pins, notes };
+  return { entry, holding, fingerprint, group, from, lost, slots, checkIns, moves, pins, notes };
+}
+
+function homeOf(checkIns: readonly CheckIn[], wanted: Identity): CheckIn | undefined {
+  return checkIns.findLast(({ kept }) => sameIdentity(kept.identity, wanted));
+}
+
+interface Taking extends MovePlan {
+  readonly custody: Custody;
+}
+
+/**
+ * Who else holds the wanted login, and how it is taken from them where that was asked for.
+ * @throws IDENTITY_IN_USE
+ */
+async function planTaking(
+  deps: PlanDeps,
+  repo: OpenRepo,
+  entry: IndexEntry,
+  group: SlotGroup,
+  ours: readonly CheckIn[],
+): Promise<Taking> {
+  const { host } = deps;
+  const find = async (checkIns: readonly CheckIn[]) => {
+    const fingerprint = homeOf(checkIns, entry.identity)?.fingerprint ?? entry.fingerprint;
+    return holderOf({ entry, fingerprint }, repo, host, group, deps);
+  };
+  let custody = await find(ours);
+  if (custody.holder === null) return { custody, moves: [], checkIns: [] };
+  const { holder } = custody;
+  const canMove =
+    holder.kind !== 'unknown' && (holder.kind !== 'outside' || holder.outside.taking !== undefined);
+  if (!deps.move) throw inUse(holder, canMove ? moveCommand(host, entry, group) : null);
+  for (const holder of custody.holders) {
+    if (holder.kind === 'refreshing') await settledReading(holder.slot, deps);
+  }
+  custody = await find(ours);
+  const plan = await planMoves(repo, entry, custody.holders, ours, deps.now());
+  // What one of them made of the grant may lie in a further place.
+  const again = await find([...ours, ...plan.checkIns]);
+  const more = again.holders.filter((one) => !custody.holders.some((known) => samePlace(known, one)));
+  if (more.length === 0) return { custody, ...plan };
+  return { custody, ...(await planMoves(repo, entry, [...custody.holders, ...more], ours, deps.now())) };
+}
+
+function samePlace(a: Holder, b: Holder): boolean {
+  if (a.kind !== 'slot' || b.kind !== 'slot') return a.kind === b.kind && a.name === b.name;
+  return a.slot.address.id === b.slot.address.id && a.profileId === b.profileId;
+}
+
+function moveCommand({ defaultAgent }: Host, { alias, identity }: IndexEntry, { agent }: SlotGroup): string {
+  const named = agent === defaultAgent ? '' : ` --agent ${agent}`;
+  return `codex-router use ${alias ?? identityKey(identity)}${named} --move`;
 }
 
 /**
@@ -163,47 +213,6 @@ async function isUnfinished(journal: Journal, { address }: Slot): Promise<boolea
 async function accountsIn(host: Host, agent: string, wanted: Identity): Promise<readonly string[]> {
   const { occupant } = await (await host.slotsFor(agent)).main.read();
   return occupant.kind === 'login' ? [wanted.accountId, occupant.identity.accountId] : [wanted.accountId];
-}
-
-interface FoundLogin {
-  readonly held: Holding;
-  /** `SlotAddress.id` of where it was found. */
-  readonly place: string;
-  /** Whether it is left there unless it turns out to be the very grant that goes into the slot. */
-  readonly stays: boolean;
-}
-
-/** The logins a switch must bring home: each occupant, and every neighbour of the wanted identity. */
-function loginsOf(
-  group: SlotGroup,
-  slot: Slot,
-  { occupant, neighbours }: SlotReading,
-  wanted: Identity,
-): FoundLogin[] {
-  const found: FoundLogin[] = [];
-  // Copies that a release itself makes of its main agent's slot count as one holder with it.
-  if (occupant.kind === 'login') found.push({ held: occupant, place: group.main.address.id, stays: false });
-  for (const neighbour of neighbours) {
-    if (neighbour.kind !== 'login' || !sameIdentity(neighbour.identity, wanted)) continue;
-    found.push({ held: neighbour, place: neighbourId(slot.address, neighbour.profileId), stays: true });
-  }
-  return found;
-}
-
-/** The same identity found in a second place: the same grant needs nothing more, another grant is sealed, never merged. */
-function alsoHeld(
-  repo: OpenRepo,
-  held: Holding,
-  checkIn: CheckIn,
-  earlier: readonly CheckIn[],
-): CheckIn | null {
-  const first = earlier.findLast((other) => sameIdentity(other.kept.identity, held.identity));
-  if (first === undefined) return checkIn;
-  if (repo.fingerprint(held.grant) === first.fingerprint) return null;
-  const firstWrites = first.result === 'taken-home' || first.result === 'imported';
-  if (!firstWrites) return checkIn;
-  const carryOut = () => repo.backUp(held, 'two places held different grants of this identity');
-  return { result: 'repo-newer', kept: first.kept, fingerprint: first.fingerprint, carryOut };
 }
 
 function planSlot(

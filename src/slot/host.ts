@@ -124,6 +124,15 @@ export interface HostLabel {
   mend(gatewayRuns: boolean): Promise<HostNote>;
 }
 
+/** Which codex-router routes a host, as the file it leaves there says; no token in it, and nothing of who is routed. */
+export interface HostOwner {
+  readonly vaultId: string;
+  /** `Standing.generation` of that vault when it last wrote here. */
+  readonly generation: number;
+  /** ms epoch */
+  readonly at: number;
+}
+
 /** An OpenClaw state directory of one layout. `src/openclaw` makes it; the router sees only this port. */
 export interface Host {
   readonly summary: HostSummary;
@@ -132,6 +141,16 @@ export interface Host {
   readonly agents: readonly string[];
   /** The agent a new chat lands on (config `agents.list[].default`, else the first, else `main`). */
   readonly defaultAgent: string;
+
+  /** Null when no codex-router has written here yet. @throws HOST_UNREADABLE when it cannot be understood; IO */
+  owner(): Promise<HostOwner | null>;
+
+  /**
+   * Writes or renews the owner file at one stroke, 0600. What it holds beside these fields is kept.
+   * @param instead the owner that was read when this was decided; `unreadable` for a file that could not be understood.
+   * @throws SLOT_CHANGED when another codex-router came first: nothing was written. HOST_UNREADABLE, HOST_FOREIGN_OWNER, IO
+   */
+  claim(owner: HostOwner, instead: HostOwner | null | 'unreadable'): Promise<void>;
 
   /** @throws AGENT_NOT_FOUND, also for a blank name, which OpenClaw itself would take for main; what `Slot.read` throws. */
   slotsFor(agent: string): Promise<SlotGroup>;

@@ -23,6 +23,8 @@ export interface PinOutcome {
   readonly result: PinResult;
   /** Why a pin is `pending`, and what to do, where the store says so itself. */
   readonly why?: string;
+  /** How often `keep` found it written over by the host and put it back; left out for never. */
+  readonly repaired?: number;
 }
 
 export interface SessionSurvey {
@@ -53,4 +55,11 @@ export interface Pins {
    * re-reads to prove it. An entry that vanished is `gone`, one that already was so is `already`; none is ever created.
    */
   set(keys: readonly string[], profileId: string | null): Promise<readonly PinOutcome[]>;
+
+  /**
+   * Only where the host can write an older copy over what `set` wrote. For a while after a `set` of the same object (a host at
+   * work: 2 s; none: no time at all), puts back what was written over, and gives the outcomes as they are then; what
+   * someone has chosen otherwise meanwhile is left and `pending` with why. May run beside that of other agents.
+   */
+  keep?(outcomes: readonly PinOutcome[], profileId: string | null): Promise<readonly PinOutcome[]>;
 }

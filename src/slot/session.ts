@@ -7,7 +7,9 @@ export type SessionWish =
   | { readonly kind: 'current' }
   | { readonly kind: 'key'; readonly key: string }
   | { readonly kind: 'all' }
-  | { readonly kind: 'none' };
+  | { readonly kind: 'none' }
+  /** The pins of an earlier switch, which is brought to its end. */
+  | { readonly kind: 'again'; readonly pins: readonly { readonly agent: string; readonly key: string }[] };
 
 export interface CurrentSession {
   /** The entry's key as it is stored; null when no session is pinned, for the reason `why` gives. */
@@ -26,6 +28,7 @@ export function currentSession(
 ): CurrentSession {
   if (wish.kind === 'none') return { key: null, why: 'no session was to be pinned' };
   if (wish.kind === 'all') return { key: null, why: 'every session that follows the slot' };
+  if (wish.kind === 'again') return { key: null, why: 'those of the switch that is brought to its end' };
   if (wish.kind === 'key') {
     const found = findSession(entries, wish.key);
     if (found !== null) return { key: found.key, why: 'given with --session' };

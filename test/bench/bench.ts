@@ -229,7 +229,7 @@ async function fillRepo(folders: VaultDeps['folders'], count: number): Promise<s
       doubt: null,
     });
   }
-  await writeIndex(files, { version: 1, vaultId: vault.vaultId, identities, removing: {} }, null);
+  await writeIndex(files, { version: 1, vaultId: vault.vaultId, generation: 0, earlier: [], identities, removing: {} }, null);
   return identities.map(({ identity }) => identity.accountId);
 }
 

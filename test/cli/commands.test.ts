@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { runProcess } from '../kit/process.js';
 import { leaksOf, PROJECT, router, type Sandbox, sandbox, withoutEscapes } from '../kit/router.js';
 import { makeState, readJson, SLOT, writeJson } from '../kit/state.js';
-import { codexAuthJson, type Login, loginOf, makeLogin, people } from '../kit/tokens.js';
+import { codexAuthJson, DAY, type Login, loginOf, makeLogin, people } from '../kit/tokens.js';
 
 const KEY = { CODEX_ROUTER_KEY: 'file' };
 
@@ -278,3 +278,60 @@ t.test("help has examples for every command, and the version is the package's", 
   t.equal((await router(box, ['--version'])).stdout, `${version}\n`);
   t.notOk(existsSync(box.routerHome), 'neither makes anything');
 });
+
+t.test('a login that gave way is listed, put back when asked, and taken back again', async (t) => {
+  const first = loginOf('alice', { issuedAt: Date.now() - 2 * DAY });
+  const second = loginOf('alice', { issuedAt: Date.now() - DAY });
+  const { box, state } = await stored(t, { a: first });
+  t.match((await router(box, ['restore'])).stdout, /there are no back-ups/);
+  t.equal((await store(box, second)).code, 0);
+  const listed = await router(box, ['restore', '--json']);
+  t.match(listed.json, {
+    result: 'listed',
+    backUps: [{ number: 1, isStored: false, identity: { alias: 'a' } }],
+  });
+  const { id } = listed.json.backUps[0];
+  t.match((await router(box, ['restore'])).stdout, /^ 1 {2}\d{4}-.*a \(alice@/);
+  t.match(await router(box, ['restore', '1', '--json']), {
+    code: 2,
+    json: { error: { code: 'CHOICE_NEEDED' } },
+  });
+  t.match(await router(box, ['restore', '2', '--yes', '--json']), {
+    code: 3,
+    json: { error: { code: 'BACKUP_NOT_FOUND' } },
+  });
+  t.match((await router(box, ['restore', id, '--dry-run', '--json'])).json, {
+    result: 'planned',
+    sealed: true,
+  });
+  const no = await router(box, ['restore', '1'], { tty: [{ after: 'Restore it?', send: '\r' }] });
+  t.match(withoutEscapes(no.stdout), /will restore .*a \(alice@(.|\n)*nothing was restored/);
+  t.equal((await router(box, ['restore', '--json'])).json.backUps.length, 1, 'nothing was written so far');
+
+  const back = await router(box, ['restore', id, '--yes', '--json']);
+  t.match(back.json, {
+    result: 'restored',
+    sealed: true,
+    notes: [{ code: 'OLDER_LOGIN' }, { code: 'RESTORED' }],
+  });
+  t.equal((await router(box, ['list', '--json'])).json.identities[0].doubt, 'restored');
+  t.equal((await router(box, ['restore', id, '--yes', '--json'])).json.result, 'unchanged');
+  await router(box, ['use', 'a']);
+  t.equal(refreshInSlot(state), first.refresh);
+  t.match(await router(box, ['restore', '1', '--yes', '--json']), {
+    code: 6,
+    json: { error: { code: 'IDENTITY_IN_USE' } },
+  });
+  const bob = await store(box, loginOf('bob'), ['--alias', 'b']);
+  t.equal(bob.code, 0);
+  await router(box, ['use', 'b']);
+  const again = await router(box, ['restore', '1', '--yes']);
+  t.match(again, { code: 0, stdout: /^a \(alice@.* has the login again that gave way at / });
+  await router(box, ['use', 'a']);
+  t.equal(refreshInSlot(state), second.refresh);
+  t.strictSame(leaksOf(box), []);
+});
+
+const refreshInSlot = (state: ReturnType<typeof makeState>) =>
+  (readJson(state.paths().profiles) as { profiles: Record<string, { refresh?: string }> }).profiles[SLOT]
+    ?.refresh;

@@ -10,6 +10,7 @@ export const DOCUMENTS = {
   host: contract.HostDocument,
   alias: contract.AliasDocument,
   remove: contract.RemoveDocument,
+  restore: contract.RestoreDocument,
   import: contract.ImportDocument,
   'vault-status': contract.VaultStatusDocument,
   'vault-init': contract.VaultInitDocument,

@@ -1,4 +1,5 @@
-import type { Host, ReloadOutcome } from '../../src/slot/host.js';
+import { RouterError } from '../../src/errors.js';
+import type { Host, HostOwner, ReloadOutcome } from '../../src/slot/host.js';
 import type { PinOutcome, Pins, SessionEntry } from '../../src/slot/pins.js';
 import type { FakeSlot } from './fake-slot.js';
 
@@ -18,12 +19,14 @@ export interface FakeHostOptions {
   /** What a gateway does to the slot while it re-reads it. */
   readonly duringReload?: () => void;
   readonly admit?: Host['admit'];
-  /** What `activeRuns` answers for every agent; default null: it cannot be told. */
+  /** What `activeRuns` answers for every agent; default: no turn runs; null: it cannot be told. */
   readonly running?: ReadonlySet<string> | null;
   /** Stores that only choose. */
   readonly choosers?: readonly FakeSlot[];
   readonly tied?: boolean;
   readonly provider?: 'openai-codex' | 'openai';
+  /** Default `/fake`. */
+  readonly stateDir?: string;
 }
 
 export function fakeHost({
@@ -32,10 +35,11 @@ export function fakeHost({
   sessions = [],
   duringReload,
   admit,
-  running = null,
+  running = new Set(),
   choosers = [],
   tied = false,
   provider = 'openai-codex',
+  stateDir = '/fake',
 }: FakeHostOptions): FakeHost {
   const [main] = slots;
   const entries = sessions.map((session) => ({ ...BARE, ...session }));
@@ -45,6 +49,7 @@ export function fakeHost({
   const outcome: ReloadOutcome = { effective: 'now', proved: true, advice: null, notes: [] };
   const now = (agent: string) =>
     agent !== 'main' ? [] : entries.map((entry) => ({ ...entry, pinnedTo: pinned.get(entry.key) ?? null }));
+  let owner: HostOwner | null = null;
   const pins = (agent: string): Pins => ({
     agent,
     read: async () => now(agent),
@@ -58,7 +63,7 @@ export function fakeHost({
   });
   return {
     summary: {
-      stateDir: '/fake',
+      stateDir,
       layout: 'fake',
       release: null,
       provider,
@@ -85,6 +90,11 @@ export function fakeHost({
       return outcome;
     },
     activeRuns: async () => running,
+    owner: async () => owner,
+    claim: async (next, instead) => {
+      if (instead !== 'unreadable' && JSON.stringify(owner) !== JSON.stringify(instead)) throw new RouterError('SLOT_CHANGED', 'claimed');
+      owner = next;
+    },
     pinned,
     reloads,
   };

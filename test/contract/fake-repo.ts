@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac, randomBytes, randomUUID } from 'node:crypto';
 import { RouterError } from '../../src/errors.js';
 import type { Grant } from '../../src/grant.js';
 import type { Holding } from '../../src/holding.js';
@@ -7,12 +7,16 @@ import type { Fingerprint, IndexEntry, OpenRepo, Placement, Repo, SaveFacts } fr
 
 /** A back-up as the fake keeps it: what was sealed, and why. */
 export interface FakeBackUp {
+  readonly id: string;
+  /** ms epoch */
+  readonly at: number;
   readonly holding: Holding;
   readonly reason: string;
 }
 
 /** The Repo port in memory, with the promises of the real one, and windows for a test to look through. */
 export interface FakeRepo extends Repo {
+  readonly vaultId: string;
   /** Everything `backUp` was given, oldest first. */
   readonly backUps: readonly FakeBackUp[];
   /** The calls that changed something or opened the vault, in order: `open`, `save <key>`, `place <key>`, ... */
@@ -21,9 +25,11 @@ export interface FakeRepo extends Repo {
   sealed(key: string): Holding | null;
   /** The next call of this name (`open`, `save`, `load`, `backUp`, `place`, `remove`) throws `error` and does nothing. */
   failNext(call: string, error: Error): void;
-  /** From now on `load` of this identity throws RECORD_DAMAGED, as an altered record does. */
-  damage(key: string): void;
+  /** From now on `load` of this identity, or `openBackUp` of this id, throws RECORD_DAMAGED, as an altered one does. */
+  damage(keyOrId: string): void;
 }
+
+const CHANGES: ReadonlySet<string> = new Set(['save', 'setAlias', 'remove', 'place', 'doubt']);
 
 /** @param now the clock that stamps `addedAt` and `updatedAt`, ms epoch. */
 export function fakeRepo(now: () => number = Date.now): FakeRepo {
@@ -35,10 +41,15 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
   const backUps: FakeBackUp[] = [];
   const calls: string[] = [];
 
+  const vaultId = randomUUID();
+  /** Every generation the index has been through, the present one last. */
+  const generations = [0];
+
   function enter(call: string, about?: string): void {
     const failure = failures.get(call)?.shift();
     if (failure !== undefined) throw failure;
     calls.push(about === undefined ? call : `${call} ${about}`);
+    if (CHANGES.has(call)) generations.push((generations.at(-1) ?? 0) + 1 + Math.floor(Math.random() * 1000));
   }
 
   function entryOf(which: IdentityKey): IndexEntry {
@@ -72,7 +83,7 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
       verified: facts.verified ?? old?.verified ?? false,
       sharedWith: facts.sharedWith !== undefined ? facts.sharedWith : (old?.sharedWith ?? null),
       placement: facts.placement !== undefined ? facts.placement : (old?.placement ?? null),
-      doubt: old !== undefined && old.fingerprint === print ? old.doubt : null,
+      doubt: facts.doubt !== undefined ? facts.doubt : old?.fingerprint === print ? old.doubt : null,
       addedAt: old?.addedAt ?? now(),
       updatedAt: old !== undefined && old.fingerprint === print ? old.updatedAt : now(),
     };
@@ -83,6 +94,11 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
   }
 
   const repo: Repo = {
+    standing: async () => ({
+      vaultId,
+      generation: generations.at(-1) ?? 0,
+      hasBeenAt: (generation) => generations.includes(generation),
+    }),
     list: async () => [...index.values()],
     setAlias: async (which, alias) => {
       entryOf(which);
@@ -103,6 +119,11 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
 
   const opened: OpenRepo = {
     ...repo,
+    vaultId,
+    outgrow: async (generation) => {
+      enter('outgrow');
+      generations.push(Math.max(generations.at(-1) ?? 0, generation) + 1);
+    },
     fingerprint,
     load: async (which) => {
       entryOf(which);
@@ -128,12 +149,26 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
     },
     backUp: async (holding, reason) => {
       enter('backUp', identityKey(holding.identity));
-      backUps.push({ holding, reason });
+      backUps.push({ id: (backUps.length + 1).toString(16).padStart(8, '0'), at: now(), holding, reason });
+    },
+    backUps: async () =>
+      backUps.toReversed().map(({ id, at, holding, reason }) => {
+        const { identity, grant } = holding;
+        return damaged.has(id)
+          ? { id, at, identity: null, reason: null, fingerprint: null, trouble: 'it was altered' }
+          : { id, at, identity, reason, fingerprint: fingerprint(grant), trouble: null };
+      }),
+    openBackUp: async (id) => {
+      const found = backUps.find((backUp) => backUp.id === id);
+      if (found === undefined) throw new RouterError('BACKUP_NOT_FOUND', `there is no back-up ${id}`);
+      if (damaged.has(id)) throw new RouterError('RECORD_DAMAGED', 'the back-up was altered');
+      return found.holding;
     },
   };
 
   return {
     ...repo,
+    vaultId,
     backUps,
     calls,
     sealed: (which) => records.get(which) ?? null,

@@ -37,7 +37,21 @@ export interface IssuerRequest {
   /** How the body was written; null without one. */
   readonly form: 'json' | 'form' | null;
   readonly refreshReason: string | null;
+  /** A refresh with a token that was spent already, forgiven within `graceMs`. */
+  readonly graceRetry: boolean;
+  /** What the client got instead of the answer. */
+  readonly fault: RefreshFault['kind'] | null;
 }
+
+/**
+ * What happens to one refresh. `drop-unspent`: the connection is reset before the token is looked at. After the token was
+ * spent: `drop`: it is reset without an answer; `truncate`: after half of the answer; `delay`: the answer comes `ms` late.
+ * `redirect`: sent elsewhere, nothing is spent.
+ */
+export type RefreshFault =
+  | { readonly kind: 'drop-unspent' | 'drop' | 'truncate' }
+  | { readonly kind: 'delay'; readonly ms: number }
+  | { readonly kind: 'redirect'; readonly status: number; readonly location: string };
 
 export interface Behaviour {
   /** Seconds an access token lives that the issuer hands out; default 10 days. */
@@ -46,6 +60,17 @@ export interface Behaviour {
   pendingPolls: number;
   /** Given, every refresh is answered so and spends nothing. */
   refreshAnswer: { readonly status: number; readonly body: unknown } | null;
+  /** What the next refreshes meet, one each; then none. */
+  refreshFaults: RefreshFault[];
+  /** Given, a refresh hands out tokens of this person instead. */
+  refreshAs: Person | null;
+  /** Fields left out of a refresh's answer. */
+  refreshOmit: readonly string[];
+  /**
+   * For so long after its use, the token before the newest gives tokens once more if its successor was never presented; that
+   * successor is dead then. Default 0: a reuse is a reuse.
+   */
+  graceMs: number;
   /** Laid over the usage answer. */
   usage: Record<string, unknown>;
 }
@@ -67,6 +92,10 @@ export interface Issuer {
   of(kind: RequestKind): readonly IssuerRequest[];
   /** Refreshes that were answered `refresh_token_reused`: the grant's family is dead since the first of them. */
   reuses(): readonly IssuerRequest[];
+  /** Refreshes that were forgiven within the grace. */
+  graceRetries(): readonly IssuerRequest[];
+  /** How often a refresh presented this token, whatever came of it. */
+  presentations(refreshToken: string): number;
   /** Whether this refresh token would be accepted now; asking spends nothing. */
   isLive(refreshToken: string): boolean;
   /** A refresh of this token over the wire, as a client makes it; the new tokens or the error code. */
@@ -80,11 +109,20 @@ export type RefreshAnswer =
 interface GrantRecord {
   readonly login: Login;
   readonly family: string;
-  used: boolean;
+  /** ms epoch; null while it was never spent. */
+  usedAt: number | null;
+  /** What it was last spent for. */
+  successor: GrantRecord | null;
   revoked: boolean;
 }
 
-type Reply = { readonly status: number; readonly body: unknown };
+type Reply = {
+  readonly status: number;
+  readonly body: unknown;
+  readonly location?: string;
+  readonly graceRetry?: boolean;
+  readonly fault?: RefreshFault;
+};
 type Body = Record<string, string>;
 
 /** Starts an issuer on a free port; it stops when the test ends. Refresh tokens work once; a reuse kills their family. */
@@ -96,17 +134,27 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
   const devices = new Map<string, { code: string; person: Person; polls: number; verifier: string }>();
   const codes = new Map<string, { person: Person; challenge: string }>();
   const known = new Map<string, Person>(Object.values(people).map((person) => [keyOf(person), person]));
-  const behaviour: Behaviour = { accessTtl: 10 * 24 * 3600, pendingPolls: 0, refreshAnswer: null, usage: {} };
+  const presented = new Map<string, number>();
+  const behaviour: Behaviour = {
+    accessTtl: 10 * 24 * 3600,
+    pendingPolls: 0,
+    refreshAnswer: null,
+    refreshFaults: [],
+    refreshAs: null,
+    refreshOmit: [],
+    graceMs: 0,
+    usage: {},
+  };
   let approver: Person = people.alice;
 
-  const record = (login: Login, family: string): Login => {
-    const grant = { login, family, used: false, revoked: false };
+  const record = (login: Login, family: string): GrantRecord => {
+    const grant = { login, family, usedAt: null, successor: null, revoked: false };
     grants.set(login.refresh, grant);
     bearers.set(login.access, grant);
     known.set(keyOf(login), login);
-    return login;
+    return grant;
   };
-  const hand = (person: Person, family: string, options: Partial<LoginOptions> = {}): Login => {
+  const hand = (person: Person, family: string, options: Partial<LoginOptions> = {}): GrantRecord => {
     const issuedAt = options.issuedAt ?? Date.now();
     const expiresAt = options.expiresAt ?? issuedAt + behaviour.accessTtl * 1000;
     const { accountId, userId, email, plan, workspace = null } = person;
@@ -156,21 +204,36 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
     if (!code) return refused(400, 'invalid_grant');
     if (body.redirect_uri !== `${issuer.url}/deviceauth/callback`) return refused(400, 'invalid_grant');
     if (sha256(body.code_verifier ?? '') !== code.challenge) return refused(400, 'invalid_grant');
-    return tokensOf(hand(code.person, secret()));
+    return tokensOf(hand(code.person, secret()).login);
   };
 
+  /** A token that was spent and may be presented once more. */
+  const isInGrace = ({ usedAt, successor }: GrantRecord): boolean =>
+    usedAt !== null && successor?.usedAt === null && Date.now() < usedAt + behaviour.graceMs;
+
   const refresh = (body: Body): Reply => {
+    const token = body.refresh_token ?? '';
+    presented.set(token, (presented.get(token) ?? 0) + 1);
     if (behaviour.refreshAnswer) return behaviour.refreshAnswer;
-    const grant = grants.get(body.refresh_token ?? '');
+    const fault = behaviour.refreshFaults.shift();
+    if (fault?.kind === 'drop-unspent') return { status: 0, body: {}, fault };
+    if (fault?.kind === 'redirect')
+      return { status: fault.status, body: {}, location: fault.location, fault };
+    const grant = grants.get(token);
     if (!grant || grant.revoked) {
-      return grant?.used ? refused(401, 'refresh_token_reused') : refused(401, 'refresh_token_invalidated');
+      return grant?.usedAt ? refused(401, 'refresh_token_reused') : refused(401, 'refresh_token_invalidated');
     }
-    if (grant.used) {
+    const graceRetry = isInGrace(grant);
+    if (grant.usedAt !== null && !graceRetry) {
       for (const other of grants.values()) if (other.family === grant.family) other.revoked = true;
       return refused(401, 'refresh_token_reused');
     }
-    grant.used = true;
-    return tokensOf(hand(grant.login, grant.family));
+    if (grant.successor) grant.successor.usedAt = Date.now();
+    grant.usedAt ??= Date.now();
+    grant.successor = hand(behaviour.refreshAs ?? grant.login, grant.family);
+    const { status, body: tokens } = tokensOf(grant.successor.login);
+    const kept = Object.entries(tokens as object).filter(([name]) => !behaviour.refreshOmit.includes(name));
+    return { status, body: Object.fromEntries(kept), graceRetry, ...(fault && { fault }) };
   };
 
   const revoke = (body: Body): Reply => {
@@ -226,6 +289,8 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
         error: errorOf(reply.body),
         form: formOf(request),
         refreshReason: body.refresh_reason ?? null,
+        graceRetry: reply.graceRetry ?? false,
+        fault: reply.fault?.kind ?? null,
       });
     };
     if (path.startsWith('/backend-api/')) {
@@ -294,13 +359,15 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
       approver = person;
       known.set(keyOf(person), person);
     },
-    mint: (person, options) => hand(person, secret(), options),
+    mint: (person, options) => hand(person, secret(), options).login,
     adopt: (login) => void record(login, secret()),
     of: (kind) => requests.filter((request) => request.kind === kind),
     reuses: () => requests.filter((request) => request.error === 'refresh_token_reused'),
+    graceRetries: () => requests.filter((request) => request.graceRetry),
+    presentations: (token) => presented.get(token) ?? 0,
     isLive: (token) => {
       const grant = grants.get(token);
-      return grant !== undefined && !grant.used && !grant.revoked;
+      return grant !== undefined && !grant.revoked && (grant.usedAt === null || isInGrace(grant));
     },
     refresh: async (token, form = 'form') => {
       const fields = { client_id: CODEX_CLIENT_ID, grant_type: 'refresh_token', refresh_token: token };
@@ -362,9 +429,19 @@ async function readBody(request: IncomingMessage): Promise<Body> {
   return formOf(request) === 'form' ? Object.fromEntries(new URLSearchParams(text)) : {};
 }
 
-function send(response: ServerResponse, reply: Reply): void {
-  response.writeHead(reply.status, { 'content-type': 'application/json' });
-  response.end(JSON.stringify(reply.body));
+function send(response: ServerResponse, { status, body, location, fault }: Reply): void {
+  const text = JSON.stringify(body);
+  if (fault?.kind === 'drop' || fault?.kind === 'drop-unspent') {
+    response.socket?.resetAndDestroy();
+    return;
+  }
+  const answer = () => {
+    response.writeHead(status, { 'content-type': 'application/json', ...(location && { location }) });
+    if (fault?.kind !== 'truncate') response.end(text);
+    else response.write(text.slice(0, text.length / 2), () => response.socket?.destroy());
+  };
+  if (fault?.kind === 'delay') setTimeout(answer, fault.ms).unref();
+  else answer();
 }
 
 /** Strict enough for Codex 0.169, which refuses a float or a missing field (facts: codex.md section 5.1). */

@@ -3,9 +3,10 @@ import t from 'tap';
 import { RouterError } from '../../src/errors.js';
 import type { Holding } from '../../src/holding.js';
 import { identityKey } from '../../src/identity.js';
-import type { Journal, SwitchRecord } from '../../src/repo/journal.js';
+import type { Who } from '../../src/repo/journal.js';
 import { type UseDeps, type UseRequest, use } from '../../src/router/use.js';
 import { type FakeHostOptions, fakeHost } from '../contract/fake-host.js';
+import { fakeJournal } from '../contract/fake-journal.js';
 import { type FakeRepo, fakeRepo } from '../contract/fake-repo.js';
 import { type FakeSlot, fakeSlot } from '../contract/fake-slot.js';
 import { holdingOf } from '../contract/slot.js';
@@ -14,28 +15,11 @@ import { DAY, loginOf, type PersonName } from '../kit/tokens.js';
 const SLOT = 'openai-codex:default';
 const NOW = Date.now();
 
-function memoryJournal(): Journal & { records: SwitchRecord[] } {
-  const records: SwitchRecord[] = [];
-  return {
-    records,
-    read: async () => records,
-    begin: async (slot, from, to, at) => {
-      records.push({ id: `${records.length}`, at, slot, from, to, step: 'begun' });
-      return `${records.length - 1}`;
-    },
-    advance: async (id, step, at) => {
-      const index = records.findIndex((record) => record.id === id);
-      const old = records[index];
-      if (old) records[index] = { ...old, step, at };
-    },
-  };
-}
-
 interface Bench {
   readonly repo: FakeRepo;
   readonly slot: FakeSlot;
   readonly host: ReturnType<typeof fakeHost>;
-  readonly journal: ReturnType<typeof memoryJournal>;
+  readonly journal: ReturnType<typeof fakeJournal>;
   run(selector: string, request?: Partial<UseRequest>, deps?: Partial<UseDeps>): ReturnType<typeof use>;
   store(...holdings: Holding[]): Promise<void>;
   /** The refresh token in the slot. */
@@ -46,7 +30,7 @@ function bench(options: Omit<FakeHostOptions, 'slots'> & { slots?: FakeHostOptio
   const repo = fakeRepo(() => NOW);
   const slots = options.slots ?? [fakeSlot()];
   const host = fakeHost({ ...options, slots });
-  const journal = memoryJournal();
+  const journal = fakeJournal();
   const [slot] = slots;
   return {
     repo,
@@ -63,6 +47,9 @@ function bench(options: Omit<FakeHostOptions, 'slots'> & { slots?: FakeHostOptio
           hostAt: async () => host,
           journal,
           withLock: (work) => work(),
+          withGrantLock: (_who, work) => work(),
+          endpoint: { refresh: async () => ({ kind: 'failed', why: 'no network' }) },
+          pause: async () => undefined,
           critical: (work) => work(),
           now: () => NOW,
           env: {},
@@ -84,6 +71,13 @@ function bench(options: Omit<FakeHostOptions, 'slots'> & { slots?: FakeHostOptio
 const login = (name: PersonName, nonce = 'one', issuedAt = NOW - DAY) =>
   holdingOf(loginOf(name, { nonce, issuedAt, expiresAt: issuedAt + 10 * DAY }));
 const keyOf = (holding: Holding) => identityKey(holding.identity);
+const intent = (slot: string, from: Who | null, to: Who | null) => ({
+  slot,
+  from,
+  to,
+  pins: [],
+  undoes: null,
+});
 const refreshOf = (holding: Holding | null) => holding?.grant.refreshToken.reveal() ?? null;
 const codeOf = async (work: Promise<unknown>) =>
   work.then(
@@ -686,7 +680,7 @@ t.test('after a crash between the slot and the journal, "-" still goes back to t
   await store(alice, bob, carol);
   await run(keyOf(alice));
   await run(keyOf(carol));
-  await journal.begin(slot.address.id, carol.identity, bob.identity, NOW);
+  await journal.begin(intent(slot.address.id, carol.identity, bob.identity), NOW);
   slot.hostPuts(SLOT, bob);
   await run('-');
   t.equal(await token(), refreshOf(carol));
@@ -697,7 +691,7 @@ t.test('running it again finishes what a crash left, and says so in the journal'
   const [alice, bob] = [login('alice'), login('bob')];
   await store(alice, bob);
   await run(keyOf(alice));
-  await journal.begin(slot.address.id, alice.identity, bob.identity, NOW);
+  await journal.begin(intent(slot.address.id, alice.identity, bob.identity), NOW);
   slot.hostPuts(SLOT, bob);
   slot.hostOrders([SLOT], SLOT);
   t.equal((await run(keyOf(bob))).result, 'already-active');

@@ -43,8 +43,8 @@ function text({ identities, slot, occupant }: ListDocument): string {
   const lines = peopleTable(rows);
   const shared = identities.filter(({ sharedWith }) => sharedWith !== null);
   for (const person of shared) lines.push(`shared with Codex: ${phrase(person)}`);
-  for (const person of identities.filter(({ doubt }) => doubt !== null)) {
-    lines.push(`its last refresh by OpenClaw failed, it may have to log in again: ${phrase(person)}`);
+  for (const person of identities) {
+    if (person.doubt !== null) lines.push(`${DOUBTED[person.doubt]}: ${phrase(person)}`);
   }
   if (slot !== null) {
     const where = `${slot.profileId} of OpenClaw's agent ${showText(slot.agent)}`;
@@ -54,3 +54,11 @@ function text({ identities, slot, occupant }: ListDocument): string {
   }
   return lines.join('\n');
 }
+
+const DOUBTED = {
+  'refresh-failed': 'its last refresh by OpenClaw failed, it may have to log in again',
+  'refresh-sent': 'its last refresh got no answer, codex-router refresh asks again',
+  'login-needed': 'the server has ended this login, log it in again and import it',
+  restored: 'put back from a back-up, it may have been spent',
+  'taken-over': 'another codex-router took it over, log it in again and import it',
+} as const;

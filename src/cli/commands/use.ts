@@ -5,6 +5,7 @@ import { resolve } from '../../router/resolve.js';
 import { type UseAnswer, use } from '../../router/use.js';
 import type { SessionWish } from '../../slot/session.js';
 import { showText } from '../../text.js';
+import { switchDeps } from '../adapt.js';
 import { type Cli, painter } from '../cli.js';
 import { compose } from '../compose.js';
 import { DONE, personIn, slotOf, type UseDocument } from '../documents.js';
@@ -19,6 +20,7 @@ export interface UseOptions extends HostOptions {
   readonly allSessions?: boolean;
   readonly dryRun?: boolean;
   readonly fixLabels?: boolean;
+  readonly move?: boolean;
 }
 
 /** `codex-router use [selector]` */
@@ -34,29 +36,14 @@ export async function runUse(cli: Cli, selector: string | undefined, options: Us
     if (chosen !== '-') resolve(chosen, await parts.repo.list());
     return { wanted: chosen, host: await finding };
   });
-  const answer = await use(
-    {
-      repo: parts.repo,
-      opening: parts.openRepo(),
-      host,
-      hostAt: parts.hostAt,
-      outside: parts.outside,
-      journal: parts.journal,
-      withLock: parts.withLock,
-      critical: (work) => cli.interruption.critical(work),
-      onRefreshing: () => cli.say('waiting for OpenClaw to finish refreshing the login in the slot ...'),
-      signal: cli.interruption.signal,
-      now: cli.now,
-      env: cli.env,
-    },
-    {
-      selector: wanted,
-      agent: options.agent ?? null,
-      session,
-      dryRun: options.dryRun ?? false,
-      fixLabels: options.fixLabels ?? false,
-    },
-  );
+  const answer = await use(switchDeps(cli, parts, host), {
+    selector: wanted,
+    agent: options.agent ?? null,
+    session,
+    dryRun: options.dryRun ?? false,
+    fixLabels: options.fixLabels ?? false,
+    move: options.move ?? false,
+  });
   const document = useDocument(answer, await parts.repo.list());
   cli.print(document, () => (answer.result === 'planned' ? planText(document) : lineOf(cli, document)));
   if (!cli.json && answer.result !== 'planned') for (const line of detail(document)) cli.say(line);
@@ -89,6 +76,10 @@ function useDocument(answer: UseAnswer, entries: readonly IndexEntry[]): UseDocu
     checkedIn: answer.checkedIn.flatMap(({ identity, result }) =>
       result === 'unchanged' ? [] : [{ accountId: identity.accountId, userId: identity.userId, result }],
     ),
+    moved: answer.moved.map((move) => ({
+      from: move.name,
+      unpinned: move.kind === 'slot' ? move.unpin.map(({ key }) => key) : [],
+    })),
     effective: reload?.effective ?? null,
     proved: reload?.proved ?? false,
     advice: reload?.advice ?? null,
@@ -112,8 +103,9 @@ function lineOf(cli: Cli, { result, to, slot, effective }: UseDocument): string 
 
 /** What a person should know beside the one line; goes to stderr. */
 function detail(document: UseDocument): string[] {
-  const { affects, checkedIn, session, pins, advice, proved, effective, notes } = document;
+  const { affects, checkedIn, session, pins, moved, advice, proved, effective, notes } = document;
   const lines: string[] = [];
+  for (const { from, unpinned } of moved) lines.push(`  taken     ${movedLine(from, unpinned)}`);
   for (const { accountId, result } of checkedIn)
     lines.push(`  stored    ${showText(accountId, 40)}: ${CHECKED_IN[result]}`);
   lines.push(`  session   ${sessionLine(session, pins)}`);
@@ -126,6 +118,11 @@ function detail(document: UseDocument): string[] {
   if (advice !== null) lines.push(`  next      ${showText(advice, 300)}`);
   for (const { text } of notes) lines.push(`  note      ${showText(text, 300)}`);
   return lines;
+}
+
+function movedLine(from: string, unpinned: readonly string[]): string {
+  const pins = unpinned.length === 0 ? '' : `; ${unpinned.length} pin(s) to it are taken off`;
+  return `from ${showText(from, 200)}${pins}`;
 }
 
 const CHECKED_IN = {
@@ -159,6 +156,7 @@ function planText(document: UseDocument): string {
     ),
     ...affects.sessions.slice(0, 10).map((key) => `  moves     ${showText(key, 80)}`),
     ...(affects.sessions.length > 10 ? [`  moves     and ${affects.sessions.length - 10} more`] : []),
+    ...document.moved.map(({ from, unpinned }) => `  take      ${movedLine(from, unpinned)}`),
     ...document.checkedIn.map(({ accountId, result }) => `  check in  ${showText(accountId, 40)}: ${result}`),
     ...notes.map(({ text }) => `  note      ${showText(text, 300)}`),
   ];

@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import { systemErrorCode } from '../errors.js';
-import { ioError, syncFolder, temporaryBeside, writeNew } from '../os/atomic.js';
-import { link, unlink } from '../os/files.js';
+import { ioError, syncFolder, temporaryBeside, writeNew } from './atomic.js';
+import { link, unlink } from './files.js';
 
 /**
  * Creates `path` with all of `text` at one stroke, durably, 0600. Returns false, touching nothing, when it exists already:
@@ -27,7 +27,13 @@ export async function createExclusively(path: string, text: string): Promise<boo
 }
 
 /** What file systems without hard links (FAT, some network ones) answer. */
-const WITHOUT_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+export const WITHOUT_LINKS: ReadonlySet<string> = new Set([
+  'EPERM',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+  'EMLINK',
+]);
 
 async function createInPlace(path: string, text: string): Promise<boolean> {
   try {

@@ -1,0 +1,127 @@
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { systemErrorCode } from '../errors.js';
+import { realTarget, writeAtomic } from '../os/atomic.js';
+import { readdir } from '../os/files.js';
+
+/**
+ * `moved`: nothing was written, the file is not what was compared. `unsure`: written, but this process was held up between the
+ * last look and the rename for so long that another's whole write fits in there.
+ */
+export type Replaced = 'moved' | 'written' | 'unsure';
+
+/**
+ * Replaces a file that others write under no lock (sessions.json of 5.2 to 7.35, by temporary file and rename), if it still holds
+ * `before`. The last look and the rename are three system calls in a row, some 30 us.
+ * @param quiet waits (20 ms, 250 at most) for a moment in which nobody is creating or renaming files in the folder, and
+ *   counts any such sign right before the rename as `moved`. OpenClaw makes its temporary file there 150 us or more before it
+ *   renames it (measured: 6.1 to 7.35, which do not sync; milliseconds on 5.x): then `written` is certain.
+ * @throws as `writeAtomic`
+ */
+export async function replaceUnlocked(
+  path: string,
+  text: string,
+  before: Buffer,
+  quiet: boolean,
+): Promise<Replaced> {
+  let stillness: number | null = null;
+  let moved = false;
+  let replaced: Replaced = 'moved';
+  try {
+    await writeAtomic(path, text, {
+      beforeRename: async () => {
+        if (quiet) stillness = await stillFolder(await realTarget(path));
+      },
+      move: (temporary, target) => {
+        replaced = moveOver(temporary, target, before, stillness);
+        moved = replaced === 'moved';
+        if (moved) throw new Error('moved');
+      },
+    });
+    return replaced;
+  } catch (error) {
+    if (moved) return 'moved';
+    throw error;
+  }
+}
+
+const STILL_MS = 20;
+const STILL_LIMIT_MS = 250;
+const STEP_MS = 5;
+
+/**
+ * The folder's time of change once it has stood still for longer than a file system's clock ticks (10 ms at most) and no
+ * temporary file of OpenClaw's lies there; null when that does not happen in time, because of a file left behind too.
+ */
+async function stillFolder(target: string): Promise<number | null> {
+  const folder = dirname(target);
+  const start = performance.now();
+  let since = start;
+  let seen = statSync(folder).mtimeMs;
+  for (;;) {
+    await new Promise((wake) => setTimeout(wake, STEP_MS));
+    const now = performance.now();
+    const changed = statSync(folder).mtimeMs;
+    if (changed !== seen) {
+      seen = changed;
+      since = now;
+    } else if (now - since >= STILL_MS && !(await isBeingWritten(target))) return seen;
+    if (now - start >= STILL_LIMIT_MS) return null;
+  }
+}
+
+/** `<file>.<uuid>.tmp` (5.x), `<file>.<pid>.<uuid>.tmp` (6.1 to 7.35); one of ours begins with a dot. */
+async function isBeingWritten(target: string): Promise<boolean> {
+  const prefix = `${basename(target)}.`;
+  return (await readdir(dirname(target))).some((name) => name.startsWith(prefix) && name.endsWith('.tmp'));
+}
+
+/** From the last look to the end of the rename; longer means that this process did not run. */
+const AT_ONCE_MS = 0.15;
+const LOOKS = 20;
+
+/** Nothing here waits: neither a timer nor another of this process's own writes gets in between. */
+function moveOver(temporary: string, target: string, before: Buffer, stillness: number | null): Replaced {
+  for (let look = 1; ; look += 1) {
+    const compared = statIfSame(target, before);
+    if (compared === null) return 'moved';
+    const start = performance.now();
+    if (stillness !== null && statSync(dirname(target)).mtimeMs !== stillness) return 'moved';
+    const now = statSync(target, { throwIfNoEntry: false });
+    if (now === undefined || !isSameFile(now, compared)) return 'moved';
+    if (performance.now() - start > AT_ONCE_MS / 2 && look < LOOKS) continue;
+    renameSync(temporary, target);
+    return performance.now() - start <= AT_ONCE_MS ? 'written' : 'unsure';
+  }
+}
+
+/** As it was before it was read, so that a change while it was read shows. */
+function statIfSame(target: string, before: Buffer): Stats | null {
+  let fd: number;
+  try {
+    fd = openSync(target, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return null;
+    throw error;
+  }
+  try {
+    const stats = fstatSync(fd);
+    return stats.size === before.length && stats.isFile() && before.equals(readFileSync(fd)) ? stats : null;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The same file with the same content, as far as its numbers tell. */
+export function isSameFile(one: Stats, other: Stats): boolean {
+  return one.ino === other.ino && one.size === other.size && one.mtimeMs === other.mtimeMs;
+}
