@@ -67,7 +67,6 @@ export const EXIT_OF = {
   HOST_OWNED: EXIT.refused,
   VAULT_ROLLED_BACK: EXIT.refused,
   LOGIN_DOUBTFUL: EXIT.refused,
-  CREDENTIAL_IN_DANGER: EXIT.refused,
   GRANT_NOT_NEWER: EXIT.refused,
   SLOT_FOREIGN: EXIT.refused,
   SLOT_UNREADABLE: EXIT.refused,

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { DOUBTS } from '../repo/repo.js';
+import { FINDING_CODES } from '../router/doctor.js';
 
 /**
  * The documents that `--json` prints: the promise to programs. docs/schemas is made from these, and every document a test
@@ -164,6 +165,35 @@ export const HostDocument = z.strictObject({
     .nullable()
     .describe('why nothing would be written here; the command itself has succeeded'),
   residue: residue.nullable().describe('null without --residue'),
+  notes: z.array(note),
+});
+
+export const HostAdoptDocument = z.strictObject({
+  ...done,
+  result: z.enum(['adopted', 'planned', 'unchanged']),
+  stateDir: z.string(),
+  was: z
+    .enum(['nobody', 'ours', 'other', 'ahead', 'unreadable'])
+    .describe('whose it was; ahead: of a later state of this vault, or of a copy of it'),
+  ownerVault: z.string().nullable().describe('the vault id in the owner file before'),
+  checkedIn: z.array(
+    z.strictObject({ accountId, userId, result: z.enum(['taken-home', 'imported', 'repo-newer']) }),
+  ),
+  doubted: z.array(person).describe('not used any more until they are logged in or imported again'),
+  notes: z.array(note),
+});
+
+export const DoctorDocument = z.strictObject({
+  ...done,
+  inDanger: z.boolean().describe('a login can be lost or spent twice; the exit status is 6 then'),
+  findings: z.array(
+    z.strictObject({
+      code: z.enum(FINDING_CODES),
+      danger: z.boolean(),
+      text: z.string(),
+      remedy: z.string().nullable().describe('the one command that mends it'),
+    }),
+  ),
   notes: z.array(note),
 });
 

@@ -119,8 +119,8 @@ export function programOf(cli: Cli, version: string, only?: string) {
         .addOption(json())
         .addHelpText('after', examples(['codex-router status'], ['codex-router status --json']))
         .action(async (options) => (await import('./commands/status.js')).runStatus(cli, options)),
-    host: () =>
-      program
+    host: () => {
+      const host = program
         .command('host')
         .description('what was found of OpenClaw: its stores, its agents, and why it is routed as it is')
         .option('--residue', "list the logins that OpenClaw's own archives and leftovers still keep")
@@ -130,7 +130,39 @@ export function programOf(cli: Cli, version: string, only?: string) {
         .addOption(via())
         .addOption(json())
         .addHelpText('after', examples(['codex-router host'], ['codex-router host --residue --json']))
-        .action(async (options) => (await import('./commands/host.js')).runHost(cli, options)),
+        // Options behind `adopt` are its own, not those of `host` itself.
+        .enablePositionalOptions()
+        .action(async (options) => (await import('./commands/host.js')).runHost(cli, options));
+      host
+        .command('adopt')
+        .description('make this codex-router the one that routes that OpenClaw')
+        .option('--yes', 'do not ask')
+        .option('--dry-run', 'show whom it would touch and write nothing')
+        .addOption(stateDir())
+        .addOption(profile())
+        .addOption(slot())
+        .addOption(via())
+        .addOption(json())
+        .addHelpText(
+          'after',
+          examples(
+            ['codex-router host adopt --dry-run', 'whose logins would be doubted'],
+            ['codex-router host adopt --yes', 'in a script'],
+          ),
+        )
+        .action(async (options) => (await import('./commands/host-adopt.js')).runAdopt(cli, options));
+    },
+    doctor: () =>
+      program
+        .command('doctor')
+        .description('what could cost a login: one login in two places, doubts, unfinished switches; only looks')
+        .addOption(stateDir())
+        .addOption(profile())
+        .addOption(slot())
+        .addOption(via())
+        .addOption(json())
+        .addHelpText('after', examples(['codex-router doctor'], ['codex-router doctor --json']))
+        .action(async (options) => (await import('./commands/doctor.js')).runDoctor(cli, options)),
     alias: () =>
       program
         .command('alias')

@@ -42,7 +42,7 @@ async function replaceUnreadable(path: string, owner: HostOwner): Promise<void> 
     await readOwnerAt(path);
     throw cameFirst(path);
   } catch (error) {
-    if (!(error instanceof RouterError) || error.code !== 'HOST_UNREADABLE' || error.hint === UPDATE) throw error;
+    if (!(error instanceof RouterError) || error.code !== 'HOST_UNREADABLE') throw error;
   }
   await rename(path, `${path}.damaged`);
   if (!(await written(path, null, owner))) throw cameFirst(path);
@@ -57,18 +57,19 @@ async function written(path: string, before: JsonFile | null, owner: HostOwner):
   return await writeUnchanged(path, text, before.bytes);
 }
 
-/** @throws HOST_UNREADABLE: a file that cannot be understood may be another router's */
+/** @throws HOST_UNREADABLE: a file that cannot be understood may be another router's; VAULT_NEWER */
 function parseOwner(path: string, { version, vaultId, generation, at }: JsonObject): HostOwner {
   const isKnown = version === VERSION && typeof vaultId === 'string' && vaultId !== '';
   if (isKnown && isCount(generation) && typeof at === 'number') return { vaultId, generation, at };
-  const later = typeof version === 'number' && version > VERSION;
-  const why = later ? 'a later codex-router wrote it' : 'its fields are not as they must be';
-  throw new RouterError('HOST_UNREADABLE', `cannot understand ${path}: ${why}`, {
-    hint: later ? UPDATE : 'codex-router host adopt replaces it and takes this OpenClaw over',
+  if (typeof version === 'number' && version > VERSION) {
+    throw new RouterError('VAULT_NEWER', `${path} was written by a later codex-router`, {
+      hint: 'update codex-router; nothing was changed',
+    });
+  }
+  throw new RouterError('HOST_UNREADABLE', `cannot understand ${path}: its fields are not as they must be`, {
+    hint: 'codex-router host adopt replaces it and takes this OpenClaw over',
   });
 }
-
-const UPDATE = 'update codex-router; nothing was changed';
 
 function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;

@@ -22,9 +22,9 @@ export type Replaced = 'moved' | 'written' | 'unsure';
 /**
  * Replaces a file that others write under no lock (sessions.json of 5.2 to 7.35, by temporary file and rename), if it still holds
  * `before`. The last look and the rename are three system calls in a row, some 30 us.
- * @param quiet waits (20 ms, 250 at most) for a moment in which nobody is creating or renaming files in the folder, and
- *   counts any such sign right before the rename as `moved`. OpenClaw makes its temporary file there 150 us or more before it
- *   renames it (measured: 6.1 to 7.35, which do not sync; milliseconds on 5.x): then `written` is certain.
+ * @param quiet counts it as `moved` too when another's temporary file lies in the folder, or anything was created or renamed
+ *   there since that was looked for. OpenClaw makes its own 0.1 ms or more before it renames it (6.1 to 7.35, which do not
+ *   sync; milliseconds on 5.x): with nothing there, `written` is certain.
  * @throws as `writeAtomic`
  */
 export async function replaceUnlocked(
@@ -54,28 +54,23 @@ export async function replaceUnlocked(
   }
 }
 
-const STILL_MS = 20;
-const STILL_LIMIT_MS = 250;
-const STEP_MS = 5;
+/** More than a tick of any file system's clock: what is created later in a folder gives it another time. */
+const STILL_MS = 12;
+const STILL_LIMIT_MS = 60;
 
 /**
- * The folder's time of change once it has stood still for longer than a file system's clock ticks (10 ms at most) and no
- * temporary file of OpenClaw's lies there; null when that does not happen in time, because of a file left behind too.
+ * The folder's time of change, once it is long enough ago to be told from the next one and no temporary file of OpenClaw's lies
+ * there; null when that does not come in time: a busy host, a file left behind, a folder whose clock is not ours.
  */
 async function stillFolder(target: string): Promise<number | null> {
   const folder = dirname(target);
-  const start = performance.now();
-  let since = start;
-  let seen = statSync(folder).mtimeMs;
+  const deadline = performance.now() + STILL_LIMIT_MS;
   for (;;) {
-    await new Promise((wake) => setTimeout(wake, STEP_MS));
-    const now = performance.now();
     const changed = statSync(folder).mtimeMs;
-    if (changed !== seen) {
-      seen = changed;
-      since = now;
-    } else if (now - since >= STILL_MS && !(await isBeingWritten(target))) return seen;
-    if (now - start >= STILL_LIMIT_MS) return null;
+    const wait = changed + STILL_MS - Date.now();
+    if (wait <= 0 && !(await isBeingWritten(target))) return changed;
+    if (performance.now() >= deadline) return null;
+    await new Promise((wake) => setTimeout(wake, Math.min(Math.max(wait, 1), STILL_MS)));
   }
 }
 

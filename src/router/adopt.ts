@@ -2,7 +2,7 @@ import { RouterError } from '../errors.js';
 import { type Identity, identityKey, sameIdentity } from '../identity.js';
 import type { Fingerprint, IndexEntry, OpenRepo, Placement } from '../repo/repo.js';
 import type { Host, HostNote, HostOwner } from '../slot/host.js';
-import { type CheckInResult, planCheckIn } from './check-in.js';
+import type { CheckInResult } from './check-in.js';
 import { planCheckIns, type ReadSlot } from './check-ins.js';
 import { loginsIn, neighbourId, parsePlace } from './custody.js';
 import { claimOf, type OwnerReading, type Ownership, readOwnership } from './owner.js';
@@ -131,7 +131,12 @@ async function readSlots(deps: AdoptDeps, notes: HostNote[]): Promise<readonly R
   return groups;
 }
 
-async function planned(repo: OpenRepo, group: ReadGroup['group'], readings: readonly ReadSlot[], now: number) {
+async function planned(
+  repo: OpenRepo,
+  group: ReadGroup['group'],
+  readings: readonly ReadSlot[],
+  now: number,
+) {
   const stored = await repo.list();
   const isStored = (who: Identity) => stored.some(({ identity }) => sameIdentity(identity, who));
   return planCheckIns(repo, group, readings, isStored, now);

@@ -142,7 +142,7 @@ export interface Host {
   /** The agent a new chat lands on (config `agents.list[].default`, else the first, else `main`). */
   readonly defaultAgent: string;
 
-  /** Null when no codex-router has written here yet. @throws HOST_UNREADABLE when it cannot be understood; IO */
+  /** Null when no codex-router has written here yet. @throws HOST_UNREADABLE when it cannot be understood; VAULT_NEWER, IO */
   owner(): Promise<HostOwner | null>;
 
   /**

@@ -8,9 +8,15 @@ export const DOCUMENTS = {
   list: contract.ListDocument,
   status: contract.StatusDocument,
   host: contract.HostDocument,
+  'host-adopt': contract.HostAdoptDocument,
+  doctor: contract.DoctorDocument,
   alias: contract.AliasDocument,
   remove: contract.RemoveDocument,
   restore: contract.RestoreDocument,
+  refresh: contract.RefreshDocument,
+  sync: contract.SyncDocument,
+  undo: contract.UndoDocument,
+  history: contract.HistoryDocument,
   import: contract.ImportDocument,
   'vault-status': contract.VaultStatusDocument,
   'vault-init': contract.VaultInitDocument,
@@ -27,7 +33,9 @@ export function schemaText(name: keyof typeof DOCUMENTS): string {
 /** Why `document` is not what `codex-router <args>` promises to print; null when it is. */
 export function complaint(args: readonly string[], document: unknown, ok: boolean): string | null {
   const words = args.filter((arg) => !arg.startsWith('-'));
-  const command = words[0] === 'vault' ? `vault-${words[1]}` : (words[0] ?? '');
+  const [first = '', second] = words;
+  const isInGroup = first === 'vault' || (first === 'host' && second === 'adopt');
+  const command = isInGroup ? `${first}-${second}` : first;
   const name = ok ? names.find((candidate) => candidate === command) : 'error';
   if (name === undefined) return `there is no schema for ${command}`;
   const { error } = DOCUMENTS[name].safeParse(document);

@@ -3,13 +3,17 @@ import type { RefreshAnswer, TokenEndpoint } from '../../src/router/token-endpoi
 import { Secret } from '../../src/secret.js';
 import { DAY, type Login, loginOf, type PersonName } from '../kit/tokens.js';
 
-/** One login's chain of refresh tokens; only the last works. */
+/** One login's chain of refresh tokens. */
 export interface Family {
   readonly id: string;
   readonly who: PersonName;
   /** Oldest first. */
   readonly logins: Login[];
+  /** The place in `logins` of the newest one that ever came to anybody: an older one is spent. */
+  delivered: number;
   revoked: boolean;
+  /** Its owner has thrown it away: removed it, or logged in over it without codex-router. */
+  forsaken: boolean;
 }
 
 /** What happens to one request on its way: it may get lost before or after it spent the token. */
@@ -17,11 +21,15 @@ export type Weather = 'fair' | 'down' | 'lost-before' | 'lost-after';
 
 export interface IssuerModel {
   readonly families: readonly Family[];
-  /** Refresh tokens that were presented after their successor had come to anybody. */
+  /** Refresh tokens that were presented although a later one of their family had come to somebody. */
   readonly reuses: readonly string[];
   login(who: PersonName): Login;
   /** The one refresh that a holder makes; null for an answer that says no. */
   renew(refreshToken: string): Promise<Login | null>;
+  /** These have come to somebody. */
+  deliver(refreshTokens: Iterable<string>): void;
+  /** Whether a holder of this one can go on with it. */
+  isGood(refreshToken: string): boolean;
   /** Everything this person ever got is ended. */
   revoke(who: PersonName): void;
   familyOf(refreshToken: string): Family | undefined;
@@ -30,11 +38,11 @@ export interface IssuerModel {
 }
 
 /**
- * An issuer with single-use refresh tokens: a reuse revokes the family. The token before the last is still taken, once, when the last
- * one has come to nobody: that is all its grace is for, so a second holder can never hide behind it.
- * @param isKnown whether anybody has this refresh token
+ * An issuer with single-use refresh tokens: a reuse revokes the family. A spent token is still taken as long as its successors have come
+ * to nobody: that is all its grace is for, so neither a second holder nor a lost token can hide behind it.
+ * @param look delivers whatever anybody has now
  */
-export function issuerModel(now: () => number, isKnown: (refreshToken: string) => Promise<boolean>): IssuerModel {
+export function issuerModel(now: () => number, look: () => Promise<unknown>): IssuerModel {
   const families: Family[] = [];
   const reuses: string[] = [];
   const hand = (family: Family): Login => {
@@ -43,17 +51,16 @@ export function issuerModel(now: () => number, isKnown: (refreshToken: string) =
     family.logins.push(login);
     return login;
   };
-  const familyOf = (token: string) =>
-    families.find(({ logins }) => logins.some(({ refresh }) => refresh === token));
+  const placeIn = ({ logins }: Family, token: string) => logins.findIndex(({ refresh }) => refresh === token);
+  const familyOf = (token: string) => families.find((family) => placeIn(family, token) >= 0);
 
   async function renew(token: string): Promise<Login | null> {
     const family = familyOf(token);
     if (family === undefined || family.revoked) return null;
-    const [before, last] = [family.logins.at(-2), family.logins.at(-1)];
-    const isLast = last?.refresh === token;
-    const isRetry = before?.refresh === token && last !== undefined && !(await isKnown(last.refresh));
-    if (isLast || isRetry) return hand(family);
-    reuses.push(token);
+    const place = placeIn(family, token);
+    if (place < family.logins.length - 1) await look();
+    if (place >= family.delivered) return hand(family);
+    if (!family.forsaken) reuses.push(token);
     family.revoked = true;
     return null;
   }
@@ -64,9 +71,20 @@ export function issuerModel(now: () => number, isKnown: (refreshToken: string) =
     renew,
     familyOf,
     login(who) {
-      const family: Family = { id: `f${families.length}`, who, logins: [], revoked: false };
+      const id = `f${families.length}`;
+      const family: Family = { id, who, logins: [], delivered: 0, revoked: false, forsaken: false };
       families.push(family);
       return hand(family);
+    },
+    deliver(tokens) {
+      for (const token of tokens) {
+        const family = familyOf(token);
+        if (family) family.delivered = Math.max(family.delivered, placeIn(family, token));
+      }
+    },
+    isGood(token) {
+      const family = familyOf(token);
+      return family !== undefined && !family.revoked && placeIn(family, token) >= family.delivered;
     },
     revoke(who) {
       for (const family of families) if (family.who === who) family.revoked = true;

@@ -31,6 +31,79 @@ t.test(
   },
 );
 
+t.test(
+  'within the grace the last token gives tokens once more, until its successor was presented',
+  async (t) => {
+    const issuer = await startIssuer(t);
+    issuer.behaviour.graceMs = 60_000;
+    const first = issuer.mint(people.alice);
+    const tokenOf = async (token: string) => {
+      const answer = await issuer.refresh(token);
+      return answer.ok ? answer.refresh : answer.error;
+    };
+    const lost = await tokenOf(first.refresh);
+    t.ok(issuer.isLive(first.refresh));
+    const second = await tokenOf(first.refresh);
+    t.not(second, lost);
+    t.equal(issuer.isLive(lost), false, 'the successor nobody presented is dead');
+    t.equal(issuer.presentations(first.refresh), 2);
+    t.match(issuer.graceRetries(), [{ graceRetry: true, status: 200 }]);
+    const third = await tokenOf(second);
+    t.equal(issuer.isLive(first.refresh), false);
+    t.strictSame(issuer.reuses(), []);
+    t.equal(await tokenOf(first.refresh), 'refresh_token_reused', 'two steps back is a reuse');
+    t.equal(issuer.isLive(third), false, 'and kills the family');
+
+    const late = issuer.mint(people.alice);
+    await tokenOf(late.refresh);
+    issuer.behaviour.graceMs = 0;
+    t.equal(await tokenOf(late.refresh), 'refresh_token_reused', 'after the grace too');
+    issuer.behaviour.graceMs = 60_000;
+    const twice = issuer.mint(people.alice);
+    const superseded = await tokenOf(twice.refresh);
+    await tokenOf(twice.refresh);
+    t.equal(await tokenOf(superseded), 'refresh_token_reused', 'a successor that came to light after all');
+  },
+);
+
+t.test('a refresh meets the faults in their order, one each, and they are remembered', async (t) => {
+  const issuer = await startIssuer(t);
+  const login = issuer.mint(people.alice);
+  issuer.behaviour.refreshFaults.push(
+    { kind: 'drop-unspent' },
+    { kind: 'redirect', status: 307, location: '/' },
+  );
+  await t.rejects(issuer.refresh(login.refresh));
+  const redirected = await fetch(`${issuer.url}/oauth/token`, {
+    method: 'POST',
+    redirect: 'manual',
+    body: new URLSearchParams({
+      client_id: CODEX_CLIENT_ID,
+      grant_type: 'refresh_token',
+      refresh_token: login.refresh,
+    }),
+  });
+  t.equal(redirected.headers.get('location'), '/');
+  t.ok(issuer.isLive(login.refresh), 'neither spends the token');
+  for (const kind of ['drop', 'truncate'] as const) {
+    const spent = issuer.mint(people.alice);
+    issuer.behaviour.refreshFaults.push({ kind });
+    await t.rejects(issuer.refresh(spent.refresh));
+    t.equal(issuer.isLive(spent.refresh), false, `${kind} does`);
+  }
+  issuer.behaviour.refreshFaults.push({ kind: 'delay', ms: 20 });
+  t.match(await issuer.refresh(login.refresh), { ok: true });
+  t.strictSame(
+    issuer.of('refresh').map(({ fault }) => fault),
+    ['drop-unspent', 'redirect', 'drop', 'truncate', 'delay'],
+  );
+  issuer.behaviour.refreshAs = people.bob;
+  issuer.behaviour.refreshOmit = ['id_token'];
+  const other = await issuer.refresh(issuer.mint(people.alice).refresh);
+  t.match(other, { ok: true, idToken: '' });
+  t.match(other.ok && payloadOf(other.access), { sub: 'auth0|user-bob' });
+});
+
 t.test('a revoked grant refreshes no more, and the revoke is seen', async (t) => {
   const issuer = await startIssuer(t);
   const login = issuer.mint(people.bob);
