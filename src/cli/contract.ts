@@ -61,7 +61,9 @@ export const UseDocument = z.strictObject({
   ),
   moved: z
     .array(z.strictObject({ from: z.string(), unpinned: z.array(z.string()) }))
-    .describe('who else held the login and gave it up (--move), and the sessions whose pin was taken off for it'),
+    .describe(
+      'who else held the login and gave it up (--move), and the sessions whose pin was taken off for it',
+    ),
   effective: effective.nullable().describe('null for a plan'),
   proved: z.boolean(),
   advice: z.string().nullable(),

@@ -155,7 +155,9 @@ export function programOf(cli: Cli, version: string, only?: string) {
     doctor: () =>
       program
         .command('doctor')
-        .description('what could cost a login: one login in two places, doubts, unfinished switches; only looks')
+        .description(
+          'what could cost a login: one login in two places, doubts, unfinished switches; only looks',
+        )
         .addOption(stateDir())
         .addOption(profile())
         .addOption(slot())

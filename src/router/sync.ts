@@ -86,7 +86,10 @@ export async function bringHome(
       }
       const checkIns = await planCheckIns(repo, group, readings, isKnown, deps.now());
       await deps.critical(async () => {
-        for (const checkIn of checkIns) await checkIn.carryOut();
+        for (const checkIn of checkIns) {
+          // Nothing is about to overwrite what is there, so it needs no back-up, least of all at every sync.
+          if (checkIn.result !== 'repo-newer') await checkIn.carryOut();
+        }
       });
       const occupant = readings[0]?.reading.occupant;
       slots.push({

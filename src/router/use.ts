@@ -75,7 +75,13 @@ export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer
         refuseDoubtful(plan, deps.now());
       };
       if (dryRun) {
-        const plan = await planSwitch({ ...deps, looking: true, move }, repo, wanted.identity, agent, session);
+        const plan = await planSwitch(
+          { ...deps, looking: true, move },
+          repo,
+          wanted.identity,
+          agent,
+          session,
+        );
         approve(plan);
         const label = await mendLabel(deps.host, wanted.identity.email, false, false);
         const notes = [...plan.notes, ...label];
@@ -84,7 +90,7 @@ export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer
       const { fixLabels = false } = request;
       const wish = { agent, session, fixLabels, approve };
       const { plan, done } = await switchTo({ ...deps, move }, repo, wanted.identity, wish);
-      const notes = [...earlier, ...settled, ...done.notes];
+      const notes = [...earlier, ...settled, ...endedNotes(plan), ...done.notes];
       const result = done.switched ? 'switched' : 'already-active';
       return answer({ ...plan, from: done.from, moves: done.moved, notes }, result, done.pins, done.reload);
     }),
@@ -132,6 +138,14 @@ function tiedAgents({ agent, follows, notes }: SlotGroup): RouterError {
   return new RouterError('AGENTS_TIED', `agent ${agent} cannot be switched alone: ${why}`, {
     hint: `codex-router use without --agent switches all of them: ${follows.join(', ')}`,
   });
+}
+
+/** Its access token still serves; OpenClaw cannot renew it. */
+function endedNotes({ entry, fingerprint }: SwitchPlan): readonly HostNote[] {
+  if (entry.doubt !== 'login-needed' || entry.fingerprint !== fingerprint) return [];
+  const until = new Date(entry.expiresAt).toISOString().slice(0, 16);
+  const text = `the issuer has ended this login: it works until ${until}Z at most; log that account in again and import it`;
+  return [{ code: 'LOGIN_NEEDED', text }];
 }
 
 async function select(deps: UseDeps, selector: string, agent: string): Promise<IndexEntry> {

@@ -1,17 +1,23 @@
+import { randomUUID } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { locateHost } from '../../src/openclaw/locate.js';
+import { traitsOf } from '../../src/openclaw/release.js';
+import { hostAtWork } from '../../src/openclaw/session-watch.js';
+import { jsonPins, type PinsPlace } from '../../src/openclaw/sessions.js';
 import type { Pins } from '../../src/slot/pins.js';
 import { makeState, type OpenClawState, PIN, RELEASES, SLOT, type StateOptions } from '../kit/state.js';
 import { loginOf } from '../kit/tokens.js';
@@ -272,4 +278,208 @@ t.test('goes to the store openclaw.json names, per agent or one for all', async 
     code: 'HOST_UNREADABLE',
     message: /session\.store in openclaw\.json is not an absolute path/,
   });
+});
+
+type Store = Record<string, Record<string, unknown>>;
+
+const OTHER = 'agent:main:telegram:direct:1001';
+
+/** A store that a host without a lock writes too, in the middle of its turns. */
+async function shared(t: Test, sessions: Store, place: Partial<PinsPlace> = {}) {
+  const { file } = await bench(t, { sessions });
+  const pins = jsonPins({
+    agent: 'main',
+    path: file,
+    uid: process.getuid?.() ?? null,
+    torn: { tornMs: 60 },
+    lock: { waitMs: 2000 },
+    gatewayRuns: async () => true,
+    watchMs: 400,
+    ...place,
+  });
+  const { keep } = pins;
+  if (keep === undefined) throw new Error('nothing is kept');
+  const now = (): Store => JSON.parse(readFileSync(file, 'utf8'));
+  return {
+    file,
+    now,
+    pins,
+    keep,
+    /** As 5.2 to 7.35 do it: a temporary file and a rename, whatever lies there. */
+    hostWrites: (store: Store, between: () => void = () => undefined) => {
+      const temporary = `${file}.${randomUUID()}.tmp`;
+      writeFileSync(temporary, JSON.stringify(store, null, 2), { mode: 0o600 });
+      between();
+      renameSync(temporary, file);
+    },
+  };
+}
+
+/** `work` each time the store is pinned again, until it says that it is done. */
+function atEachPin(t: Test, file: string, work: () => boolean): void {
+  const timer = setInterval(() => {
+    if (!existsSync(file)) clearInterval(timer);
+    else if (readFileSync(file, 'utf8').includes(`"${SLOT}"`) && work()) clearInterval(timer);
+  }, 2);
+  t.teardown(() => clearInterval(timer));
+}
+
+t.test('what the host writes while the pins are prepared stays, without any lock of its own', async (t) => {
+  const { file, now, pins, hostWrites } = await shared(t, { [MAIN]: { turns: 1 }, [OTHER]: {} });
+  writeFileSync(`${file}.lock`, JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() }));
+  const setting = pins.set([MAIN], SLOT);
+  // Read and planned: it waits for the other codex-router that holds the lock.
+  await new Promise((wake) => setTimeout(wake, 60));
+  const { [OTHER]: _, ...rest } = now();
+  hostWrites({ ...rest, [MAIN]: { ...rest[MAIN], turns: 2 }, 'agent:main:new': { turns: 0 } });
+  rmSync(`${file}.lock`);
+  t.match(await setting, [{ key: MAIN, is: SLOT, result: 'set' }]);
+  t.match(now()[MAIN], { ...PIN, turns: 2 });
+  t.same(Object.keys(now()), [MAIN, 'agent:main:new'], 'what it made is there, what it deleted is not');
+});
+
+t.test('a write of the host that is under way is let through first', async (t) => {
+  const { file, now, pins, hostWrites } = await shared(t, { [MAIN]: { turns: 1 } });
+  const before = now();
+  const temporary = `${file}.${process.pid}.${randomUUID()}.tmp`;
+  writeFileSync(temporary, JSON.stringify({ ...before, 'agent:main:new': {} }));
+  const setting = pins.set([MAIN], SLOT);
+  await new Promise((wake) => setTimeout(wake, 30));
+  t.notMatch(now()[MAIN], PIN, 'nothing is written while its temporary file lies there');
+  renameSync(temporary, file);
+  t.match(await setting, [{ result: 'set' }]);
+  t.same(Object.keys(now()), [MAIN, 'agent:main:new']);
+  hostWrites(now(), () => undefined);
+});
+
+t.test('a temporary file that a dead host left behind stops nothing', async (t) => {
+  const { file, now, pins } = await shared(t, { [MAIN]: {} });
+  writeFileSync(`${file}.${randomUUID()}.tmp`, '{');
+  t.match(await pins.set([MAIN], SLOT), [{ result: 'set' }]);
+  t.match(now()[MAIN], PIN);
+});
+
+t.test('a pin the host writes its older copy over is put back, and what it wrote stays', async (t) => {
+  const { file, now, pins, keep, hostWrites } = await shared(t, {
+    [MAIN]: { turns: 1, authProfileOverride: 'openai-codex:old', authProfileOverrideSource: 'auto' },
+    [OTHER]: { turns: 1 },
+  });
+  const copy = now();
+  const outcomes = await pins.set([MAIN, OTHER], SLOT);
+  let times = 0;
+  atEachPin(t, file, () => {
+    times += 1;
+    hostWrites({ ...copy, [MAIN]: { ...copy[MAIN], turns: times }, 'agent:main:new': { times } });
+    return times === 3;
+  });
+  hostWrites({ ...copy, [MAIN]: { ...copy[MAIN], turns: 9 } });
+  t.same(await keep(outcomes, SLOT), [
+    { key: MAIN, was: 'openai-codex:old', is: SLOT, result: 'set', repaired: 4 },
+    { key: OTHER, was: null, is: SLOT, result: 'set', repaired: 4 },
+  ]);
+  t.equal(times, 3);
+  t.match(now(), {
+    [MAIN]: { ...PIN, turns: 3 },
+    [OTHER]: { ...PIN, turns: 1 },
+    'agent:main:new': { times: 3 },
+  });
+});
+
+t.test('an entry that the host deletes, or points elsewhere, meanwhile is left so', async (t) => {
+  const { now, pins, keep, hostWrites } = await shared(t, { [MAIN]: {}, [OTHER]: {}, 'agent:main:b': {} });
+  const outcomes = await pins.set([MAIN, OTHER, 'agent:main:b'], SLOT);
+  const { [OTHER]: _, ...rest } = now();
+  const otherwise = { ...rest, [MAIN]: { ...rest[MAIN], authProfileOverride: 'openai-codex:other' } };
+  hostWrites(otherwise);
+  t.match(await keep(outcomes, SLOT), [
+    { key: MAIN, is: 'openai-codex:other', result: 'pending', why: /another login meanwhile/ },
+    { key: OTHER, is: null, result: 'gone' },
+    { key: 'agent:main:b', is: SLOT, result: 'set', repaired: undefined },
+  ]);
+  t.same(now(), otherwise);
+});
+
+t.test('a host that never stops writing its copy leaves the pin pending, and says why', async (t) => {
+  const { file, now, pins, keep, hostWrites } = await shared(t, { [MAIN]: {} });
+  const copy = now();
+  const outcomes = await pins.set([MAIN], SLOT);
+  atEachPin(t, file, () => {
+    hostWrites(copy);
+    return false;
+  });
+  hostWrites(copy);
+  t.match(await keep(outcomes, SLOT), [
+    { key: MAIN, was: null, is: null, result: 'pending', why: /wrote over it again and again/, repaired: 5 },
+  ]);
+});
+
+t.test(
+  'a copy in the host’s memory that took our file for its own is given away by the file’s time',
+  async (t) => {
+    const { file, now, pins, keep, hostWrites } = await shared(t, { [MAIN]: { turns: 1 } });
+    const copy = now();
+    const outcomes = await pins.set([MAIN], SLOT);
+    // OpenClaw renamed before us and asks only now for the time and the size that its copy shall go by.
+    const { mtimeMs, size } = statSync(file);
+    const content = readFileSync(file, 'utf8');
+    t.match(await keep(outcomes, SLOT), [{ result: 'set' }]);
+    t.equal(readFileSync(file, 'utf8'), content);
+    const later = statSync(file);
+    t.notSame([later.mtimeMs, later.size], [mtimeMs, size], 'the copy does not count as current any more');
+    hostWrites(copy);
+  },
+);
+
+t.test('the watch ends at once when the command is stopped', async (t) => {
+  const stop = new AbortController();
+  const lock = { waitMs: 2000, signal: stop.signal };
+  const { now, pins, keep, hostWrites } = await shared(t, { [MAIN]: {} }, { lock, watchMs: 600_000 });
+  const copy = now();
+  const outcomes = await pins.set([MAIN], SLOT);
+  setTimeout(() => stop.abort(), 30);
+  t.match(await keep(outcomes, SLOT), [{ result: 'set' }]);
+  hostWrites(copy);
+  t.match(await keep(await pins.set([MAIN], SLOT), SLOT), [{ result: 'set' }]);
+});
+
+t.test(
+  'a store is watched for as long as a host can be at work on it, and not at all where none is',
+  async (t) => {
+    const { file } = await bench(t);
+    const work = async (age: number, runs: boolean) => {
+      const when = new Date(Date.now() - age);
+      utimesSync(file, when, when);
+      return await hostAtWork(statSync(file), async () => runs);
+    };
+    t.equal(await work(1000, true), 'turns');
+    t.equal(await work(3_600_000, true), 'idle');
+    t.equal(await work(0, false), 'idle', 'a turn of the command line');
+    t.equal(await work(3_600_000, false), 'none');
+    t.equal(await work(-3_600_000, false), 'none', 'a clock that is wrong is no host');
+    const { now, pins, keep } = await shared(t, { [MAIN]: {} }, { gatewayRuns: async () => false });
+    const old = new Date(Date.now() - 3_600_000);
+    utimesSync(file, old, old);
+    const before = now();
+    const outcomes = await pins.set([MAIN], SLOT);
+    t.equal(await keep(outcomes, SLOT), outcomes);
+    t.notSame(now(), before);
+  },
+);
+
+t.test('releases through 4.29 keep to their lock and are not watched', async (t) => {
+  const of = (version: string | null, hasStateFile: boolean) =>
+    traitsOf(version === null ? null : { version, source: '' }, hasStateFile).locksSessions;
+  t.same(
+    ['2026.3.28', '2026.4.29', '2026.5.2', '2026.7.35'].map((version) => of(version, true)),
+    [true, true, false, false],
+  );
+  t.same(
+    [of(null, false), of(null, true)],
+    [true, false],
+    'the careful answer where the release is not known',
+  );
+  const before = await bench(t, { release: '2026.3.28' });
+  const since = await bench(t, { release: '2026.5.7' });
+  t.equal(before.pins.keep, undefined);
+  t.type(since.pins.keep, 'function');
 });

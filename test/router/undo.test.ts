@@ -261,6 +261,25 @@ t.test(
   },
 );
 
+t.test(
+  'a login that is older than the stored one is left in the slot, and not sealed at every sync',
+  async (t) => {
+    const it = bench();
+    await it.store(alice);
+    await it.use(alice);
+    const renewed = login('alice', 'again', NOW);
+    await it.store(renewed);
+    for (let round = 0; round < 3; round += 1) {
+      t.match((await it.sync()).slots, [{ checkedIn: [{ result: 'repo-newer' }] }]);
+    }
+    t.strictSame(it.repo.backUps, []);
+    it.slot.hostPuts(SLOT, login('alice', 'rotated', NOW + DAY));
+    await it.use(alice);
+    t.equal(await it.token(), refreshOf(renewed), 'the login made since wins over what the old grant became');
+    t.equal(it.repo.backUps.length, 1);
+  },
+);
+
 t.test('an identity whose refresh got no answer does not reach a host', async (t) => {
   const it = bench();
   await it.store(alice);

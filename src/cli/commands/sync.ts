@@ -66,7 +66,7 @@ const HAPPENED = {
   unchanged: 'nothing new',
   'taken-home': 'OpenClaw had refreshed it; the new tokens are stored',
   imported: 'was not stored yet; it is now',
-  'repo-newer': 'a newer login is stored; the one there was kept as a back-up',
+  'repo-newer': 'a newer login is stored; codex-router use puts it in',
 } as const;
 
 function text({ slots, refreshed }: SyncDocument, now: number): string {
