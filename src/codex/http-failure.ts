@@ -10,7 +10,11 @@ export function failureOf(error: unknown, peer: string, host: string): string {
   if (status === '407') return `${peer} answered 407: it wants another user name and password`;
   if (status !== undefined) return `${peer} answered ${status}`;
   const code = systemErrorCode(error) ?? '';
-  if (CERTIFICATE.test(code)) return `the certificate shown for ${host} is not trusted (${code})`;
+  if (CERTIFICATE.test(code)) {
+    const shown = peer === host ? host : `${host} through ${peer}`;
+    const way = UNKNOWN_CA.test(code) ? ', a CA of your own goes into NODE_EXTRA_CA_CERTS' : '';
+    return `the certificate shown for ${shown} is not trusted (${code})${way}`;
+  }
   return WORDS[code]
     ? `${peer} ${WORDS[code]}`
     : `the connection to ${peer} broke${SHOWN.test(code) ? ` (${code})` : ''}`;
@@ -21,6 +25,7 @@ const REFUSED_BY_PROXY = /^Bad response: (\d{3})$/;
 
 /** OpenSSL's and Node's names for what is wrong with a certificate. */
 const CERTIFICATE = /CERT|SIGNATURE|SELF_SIGNED/;
+const UNKNOWN_CA = /^(UNABLE_TO_|SELF_SIGNED_CERT_IN_CHAIN)/;
 
 /** Of the system, of TLS, of Node's HTTP parser, of zlib. */
 const SHOWN = /^(E(?!RR_GOT)|HPE_|Z_)[A-Z_]{2,50}$/;

@@ -8,7 +8,7 @@ import {
   type Stats,
   statSync,
 } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { systemErrorCode } from '../errors.js';
 import { realTarget, writeAtomic } from '../os/atomic.js';
 import { readdir } from '../os/files.js';
@@ -56,7 +56,9 @@ export async function replaceUnlocked(
 
 /** More than a tick of any file system's clock: what is created later in a folder gives it another time. */
 const STILL_MS = 12;
-const STILL_LIMIT_MS = 60;
+const STILL_LIMIT_MS = 250;
+/** A temporary file this old was left behind. */
+const LEFT_MS = 10_000;
 
 /**
  * The folder's time of change, once it is long enough ago to be told from the next one and no temporary file of OpenClaw's lies
@@ -76,8 +78,14 @@ async function stillFolder(target: string): Promise<number | null> {
 
 /** `<file>.<uuid>.tmp` (5.x), `<file>.<pid>.<uuid>.tmp` (6.1 to 7.35); one of ours begins with a dot. */
 async function isBeingWritten(target: string): Promise<boolean> {
+  const folder = dirname(target);
   const prefix = `${basename(target)}.`;
-  return (await readdir(dirname(target))).some((name) => name.startsWith(prefix) && name.endsWith('.tmp'));
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(prefix) || !name.endsWith('.tmp')) continue;
+    const found = statSync(join(folder, name), { throwIfNoEntry: false });
+    if (found !== undefined && Math.abs(Date.now() - found.mtimeMs) < LEFT_MS) return true;
+  }
+  return false;
 }
 
 /** From the last look to the end of the rename; longer means that this process did not run. */

@@ -58,7 +58,12 @@ export function openedRepo({ files, vault, memo = { last: null }, now }: OpenedD
   }
 
   async function save(holding: Holding, facts: SaveFacts = {}): Promise<IndexEntry> {
-    const { index, text } = await read();
+    let { index, text } = await read();
+    if (text === null) {
+      // A record without any index beside it is damage to who has no key: a crash before the first index must not look so.
+      await writeIndex(files, index, text, memo);
+      ({ index, text } = await read());
+    }
     const key = identityKey(holding.identity);
     const old = entryOf(index, key);
     const path = join(files.records, recordName(key));

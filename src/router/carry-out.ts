@@ -58,13 +58,13 @@ export async function carryOut(
   for (const checkIn of plan.checkIns) await checkIn.carryOut();
   if (plan.lost?.isOnlyCopy) await repo.doubt(identityKey(plan.lost.entry.identity), 'refresh-failed');
 
+  await claimHost(deps.host, repo, deps.now());
   const switched = isSwitch(plan) || begun.record !== null;
   if (begun.record === null) {
     begun.from = plan.from;
     begun.record = await beginRecord(deps, plan, begun, switched, undoes);
   }
   const { from } = begun;
-  await claimHost(deps.host, repo, deps.now());
   const taken = await carryOutMoves(deps, repo, plan, begun);
   await writeSlots(deps, repo, taken.plan, begun, switched);
   const { record } = begun;

@@ -100,7 +100,7 @@ t.test('Ctrl-C in the middle of a switch finishes it first, and leaves no lock b
   child.kill('SIGINT');
   t.strictSame(await ended, [130, null]);
   t.match(state.profiles()[SLOT], { accountId: people.bob.accountId });
-  t.match(readFileSync(path.join(box.routerHome, 'journal.jsonl'), 'utf8'), /"step":"done"}\n$/);
+  t.match(readFileSync(path.join(box.routerHome, 'journal.jsonl'), 'utf8'), /"step":"applied"}\n$/);
   const left = readdirSync(box.stateDir, { recursive: true, encoding: 'utf8' });
   t.strictSame(
     left.filter((name) => /\.(lock|tmp)$/.test(name)),

@@ -220,13 +220,17 @@ t.test('a certificate that is not the issuer’s gets not a byte, whatever the e
       HTTPS_PROXY: `http://127.0.0.1:${(await startProxy(t, port)).port}`,
     })),
   );
+  const impostor = await startProxy(t, good.port, createTlsProxy(certified('self-signed')));
+  proxied.push({ HTTPS_PROXY: `https://localhost:${impostor.port}` });
   const untrusted = (code: RegExp) => ({ kind: 'unsent', why: code });
   const codes = [
-    untrusted(/^the certificate shown for auth.openai.com is not trusted \(ERR_TLS_CERT_ALTNAME_INVALID\)$/),
+    untrusted(
+      /^the certificate shown for auth.openai.com through the proxy 127.0.0.1:\d+ is not trusted \(ERR_TLS_CERT_ALTNAME_INVALID\)$/,
+    ),
     untrusted(/\(CERT_HAS_EXPIRED\)$/),
     untrusted(/\(DEPTH_ZERO_SELF_SIGNED_CERT\)$/),
   ];
-  const expected = [...codes, ANSWERED];
+  const expected = [...codes, ANSWERED, untrusted(/\(DEPTH_ZERO_SELF_SIGNED_CERT\)$/)];
   t.match(await refreshes(t, proxied), expected);
   t.match(
     await refreshes(t, proxied, {
@@ -236,8 +240,8 @@ t.test('a certificate that is not the issuer’s gets not a byte, whatever the e
     'NODE_TLS_REJECT_UNAUTHORIZED is not obeyed',
   );
   t.match(
-    await refreshes(t, proxied.slice(3), { env: {} }),
-    [untrusted(/\(UNABLE_TO_VERIFY_LEAF_SIGNATURE\)$/)],
+    await refreshes(t, proxied.slice(3, 4), { env: {} }),
+    [untrusted(/ \(UNABLE_TO_VERIFY_LEAF_SIGNATURE\), a CA of your own goes into NODE_EXTRA_CA_CERTS$/)],
     'without NODE_EXTRA_CA_CERTS its CA is nobody',
   );
   for (const { port } of bad) {
@@ -248,4 +252,5 @@ t.test('a certificate that is not the issuer’s gets not a byte, whatever the e
     [],
   );
   t.equal(good.requests.length, 2);
+  t.strictSame(impostor.asked, [], 'a proxy with such a certificate is not even asked');
 });

@@ -306,10 +306,9 @@ async function shared(t: Test, sessions: Store, place: Partial<PinsPlace> = {}) 
     pins,
     keep,
     /** As 5.2 to 7.35 do it: a temporary file and a rename, whatever lies there. */
-    hostWrites: (store: Store, between: () => void = () => undefined) => {
+    hostWrites: (store: Store) => {
       const temporary = `${file}.${randomUUID()}.tmp`;
       writeFileSync(temporary, JSON.stringify(store, null, 2), { mode: 0o600 });
-      between();
       renameSync(temporary, file);
     },
   };
@@ -339,7 +338,7 @@ t.test('what the host writes while the pins are prepared stays, without any lock
 });
 
 t.test('a write of the host that is under way is let through first', async (t) => {
-  const { file, now, pins, hostWrites } = await shared(t, { [MAIN]: { turns: 1 } });
+  const { file, now, pins } = await shared(t, { [MAIN]: { turns: 1 } });
   const before = now();
   const temporary = `${file}.${process.pid}.${randomUUID()}.tmp`;
   writeFileSync(temporary, JSON.stringify({ ...before, 'agent:main:new': {} }));
@@ -349,14 +348,18 @@ t.test('a write of the host that is under way is let through first', async (t) =
   renameSync(temporary, file);
   t.match(await setting, [{ result: 'set' }]);
   t.same(Object.keys(now()), [MAIN, 'agent:main:new']);
-  hostWrites(now(), () => undefined);
 });
 
 t.test('a temporary file that a dead host left behind stops nothing', async (t) => {
   const { file, now, pins } = await shared(t, { [MAIN]: {} });
-  writeFileSync(`${file}.${randomUUID()}.tmp`, '{');
-  t.match(await pins.set([MAIN], SLOT), [{ result: 'set' }]);
+  const left = `${file}.${randomUUID()}.tmp`;
+  writeFileSync(left, '{');
+  t.match(await pins.set([MAIN], SLOT), [{ result: 'set' }], 'just now');
   t.match(now()[MAIN], PIN);
+  const old = new Date(Date.now() - 3_600_000);
+  utimesSync(left, old, old);
+  t.match(await pins.set([MAIN], null), [{ result: 'set' }], 'an hour ago');
+  t.ok(existsSync(left), 'it is the host’s to delete');
 });
 
 t.test('a pin the host writes its older copy over is put back, and what it wrote stays', async (t) => {
