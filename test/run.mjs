@@ -1,15 +1,19 @@
 /**
- * node test/run.mjs [static|unit|sqlite|package|interop|<file.test.ts>...] [--all]
+ * node test/run.mjs [static|unit|sqlite|crash|package|interop|<file.test.ts>...] [--all]
  *
  * Runs the checks of the sources and the tests with tap, a line per test file as it ends, and ends with "N passed, N
  * failed, N skipped": the checks of all suites, counted from the TAP itself. On Linux as root the tests run in a network
  * namespace that has loopback only; only the package suite, whose npm asks its registry, does not. A suite fails too when
  * tap itself does, and when it ran nothing. `--all` runs the interop tests on every release of OpenClaw instead of the fixed
  * subset (test/interop/subset.json); one that is not installed is a failure then.
+ *
+ * The crash suite prints what it tried as figures. CRASH_LONG=<factor> runs its random tests that much longer, CRASH_SEED=<number> starts
+ * them elsewhere than CI does, CRASH_ONLY=<words> takes only the situations whose name holds the words.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { inspect } from 'node:util';
@@ -24,7 +28,7 @@ const { Parser } = await import(pathToFileURL(createRequire(TAP).resolve('tap-pa
  */
 const SUITES = {
   unit: {
-    files: () => testFiles('test').filter((file) => !/^test\/(interop|package)\/|\/sqlite[^/]*$/.test(file)),
+    files: () => testFiles('test').filter((file) => !/^test\/(crash|interop|package)\/|\/sqlite[^/]*$/.test(file)),
     limit: 120,
     jobs: 2,
     online: false,
@@ -36,6 +40,18 @@ const SUITES = {
     jobs: 2,
     online: false,
     node: nodeWithSqlite,
+  },
+  // One file at a time: each kills and runs codex-router in two sandboxes at once. It looks into databases too.
+  crash: {
+    files: () => testFiles('test/crash'),
+    limit: 900 * Math.max(1, Number(process.env.CRASH_LONG ?? 1)),
+    jobs: 1,
+    online: false,
+    node: nodeWithSqlite,
+    figures: [
+      ...['kill points', 'faults injected', 'race steps', 'reuse events', 'identities lost'],
+      ...['session entries lost', 'session losses repaired'],
+    ],
   },
   package: { files: () => testFiles('test/package'), limit: 300, jobs: 1, online: true },
   interop: {
@@ -158,7 +174,7 @@ function runStatic() {
   return total;
 }
 
-async function runSuite(name, files, { limit, jobs, online, node = () => process.execPath }) {
+async function runSuite(name, files, { limit, jobs, online, figures, node = () => process.execPath }) {
   const total = { passed: 0, failed: 0, skipped: 0 };
   const start = Date.now();
   say(`\n${name}: ${files.length} files`);
@@ -170,7 +186,12 @@ async function runSuite(name, files, { limit, jobs, online, node = () => process
   }
   const args = ['--reporter=tap', '--disable-coverage', `--jobs=${jobs}`, `--timeout=${limit}`, ...files];
   const [first, ...line] = [...(online ? [] : offline), program, TAP, ...args];
-  const tap = spawn(first, line, { cwd: PROJECT, stdio: ['ignore', 'pipe', 'inherit'] });
+  const book = figures ? openBook(figures) : null;
+  const tap = spawn(first, line, {
+    cwd: PROJECT,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, CRASH_NODE: process.execPath, ...(book && { CRASH_FIGURES: book.file }) },
+  });
   const parser = new Parser();
   count(parser, total, reporterFor(jobs));
   const parsed = new Promise((resolve) => parser.on('complete', resolve));
@@ -188,10 +209,29 @@ async function runSuite(name, files, { limit, jobs, online, node = () => process
     say('  failed: nothing ran');
     total.failed += 1;
   }
+  book?.close();
   say(
     `${name}: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped in ${seconds(start)}`,
   );
   return total;
+}
+
+/** Where the files of a suite write what they tried, a line each (test/crash/figures.ts); closing prints the sums. */
+function openBook(names) {
+  const folder = mkdtempSync(path.join(tmpdir(), 'codex-router-figures-'));
+  const file = path.join(folder, 'figures');
+  return {
+    file,
+    close() {
+      const sums = new Map(names.map((name) => [name, 0]));
+      const lines = existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : [];
+      for (const [name, number] of lines.map((line) => JSON.parse(line)))
+        sums.set(name, (sums.get(name) ?? 0) + number);
+      rmSync(folder, { recursive: true });
+      say('figures:');
+      for (const [name, sum] of sums) say(`  ${`${name}:`.padEnd(26)}${sum}`);
+    },
+  };
 }
 
 async function main(given) {
@@ -219,8 +259,10 @@ async function main(given) {
     add(name === 'static' ? runStatic() : await runSuite(name, SUITES[name].files(), SUITES[name]));
   }
   const databases = files.filter((file) => SUITES.sqlite.files().includes(file));
-  const others = files.filter((file) => !databases.includes(file));
+  const crashes = files.filter((file) => file.startsWith('test/crash/'));
+  const others = files.filter((file) => !databases.includes(file) && !crashes.includes(file));
   if (databases.length > 0) add(await runSuite('files', databases, SUITES.sqlite));
+  if (crashes.length > 0) add(await runSuite('files', crashes, SUITES.crash));
   if (others.length > 0) add(await runSuite('files', others, SUITES.interop));
   say(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
   return total.failed > 0 ? 1 : 0;

@@ -1,40 +1,11 @@
 import * as z from 'zod';
-import { DOUBTS } from '../repo/repo.js';
 import { FINDING_CODES } from '../router/doctor.js';
+import { accountId, done, listed, milliseconds, note, person, slot, userId } from './contract-parts.js';
 
 /**
  * The documents that `--json` prints: the promise to programs. docs/schemas is made from these, and every document a test
  * sees is validated against it. Loaded by tests and by the schema generator only: the commands take the types.
  */
-const accountId = z.string().describe('the workspace: the claim chatgpt_account_id');
-const userId = z.string().describe('the seat: the claim chatgpt_user_id');
-const milliseconds = z.int().describe('ms since 1970');
-
-const person = z.strictObject({
-  accountId,
-  userId,
-  alias: z.string().nullable(),
-  email: z.string().nullable(),
-  plan: z.string().nullable(),
-});
-const note = z.strictObject({ code: z.string(), text: z.string() });
-const slot = z.strictObject({ layout: z.string(), agent: z.string(), profileId: z.string() });
-const pin = z.strictObject({
-  key: z.string(),
-  was: z.string().nullable(),
-  is: z.string().nullable(),
-  result: z.enum(['set', 'already', 'gone', 'pending']),
-});
-const effective = z.enum(['now', 'after-next-turn', 'after-reload', 'no-gateway']);
-const done = { schemaVersion: z.literal(1), ok: z.literal(true) };
-const listed = person.extend({
-  workspace: z.string().nullable(),
-  active: z.boolean().nullable().describe('null when the slot could not be read'),
-  verified: z.boolean().describe('false until a server accepted a call with these tokens'),
-  sharedWith: z.enum(['codex']).nullable().describe('who else was knowingly left with this login'),
-  doubt: z.enum(DOUBTS).nullable().describe('why its next use may be refused'),
-  expiresAt: milliseconds,
-});
 
 export const ErrorDocument = z.strictObject({
   schemaVersion: z.literal(1),
@@ -45,29 +16,6 @@ export const ErrorDocument = z.strictObject({
     hint: z.string().nullable(),
     candidates: z.array(person).optional(),
   }),
-});
-
-export const UseDocument = z.strictObject({
-  ...done,
-  result: z.enum(['switched', 'already-active', 'planned']),
-  from: person.nullable(),
-  to: person,
-  slot,
-  session: z.strictObject({ key: z.string().nullable(), why: z.string() }),
-  pins: z.array(pin),
-  affects: z.strictObject({ agents: z.array(z.string()), sessions: z.array(z.string()) }),
-  checkedIn: z.array(
-    z.strictObject({ accountId, userId, result: z.enum(['taken-home', 'imported', 'repo-newer']) }),
-  ),
-  moved: z
-    .array(z.strictObject({ from: z.string(), unpinned: z.array(z.string()) }))
-    .describe(
-      'who else held the login and gave it up (--move), and the sessions whose pin was taken off for it',
-    ),
-  effective: effective.nullable().describe('null for a plan'),
-  proved: z.boolean(),
-  advice: z.string().nullable(),
-  notes: z.array(note),
 });
 
 export const ListDocument = z.strictObject({
@@ -285,75 +233,4 @@ export const VaultKeysDocument = z.strictObject({
   added: key.shape.kind,
   replaced: z.array(key.shape.kind),
   keys: z.array(key),
-});
-
-const refreshed = z.strictObject({
-  identity: person,
-  result: z
-    .enum(['refreshed', 'held', 'login-needed', 'failed', 'unanswered', 'superseded', 'doubtful'])
-    .describe('unanswered: the token may be spent; the next command asks again with the same one'),
-  why: z.string().nullable(),
-  remedy: z.string().nullable(),
-  expiresAt: milliseconds.describe('of the access token that is stored now'),
-});
-
-export const RefreshDocument = z.strictObject({
-  ...done,
-  refreshed: z.array(refreshed),
-  notDue: z.array(person),
-  notes: z.array(note),
-});
-
-export const SyncDocument = z.strictObject({
-  ...done,
-  slots: z.array(
-    slot.extend({
-      occupant: person.nullable(),
-      checkedIn: z.array(
-        z.strictObject({
-          accountId,
-          userId,
-          result: z.enum(['unchanged', 'taken-home', 'imported', 'repo-newer']),
-        }),
-      ),
-    }),
-  ),
-  refreshed: z.array(refreshed).describe('refreshes that had been interrupted'),
-  notes: z.array(note),
-});
-
-export const UndoDocument = z.strictObject({
-  ...done,
-  result: z.enum(['undone', 'planned']),
-  undoes: z.string().describe('the id of the switch, as history gives it'),
-  from: person.nullable(),
-  to: person.nullable().describe('null: the slot was empty before'),
-  slot,
-  pins: z.array(pin),
-  effective: effective.nullable().describe('null for a plan'),
-  proved: z.boolean(),
-  advice: z.string().nullable(),
-  notes: z.array(note),
-});
-
-export const HistoryDocument = z.strictObject({
-  ...done,
-  switches: z
-    .array(
-      z.strictObject({
-        id: z.string(),
-        at: milliseconds,
-        slot: z.string(),
-        from: person.nullable(),
-        to: person.nullable(),
-        step: z
-          .enum(['begun', 'swapped', 'applied', 'done', 'abandoned'])
-          .describe('applied: all written, to be looked at again; abandoned: it counts as never made'),
-        pins: z.int(),
-        undoes: z.string().nullable(),
-        undone: z.boolean(),
-      }),
-    )
-    .describe('newest first'),
-  damagedLines: z.int(),
 });

@@ -4,9 +4,10 @@ import type { Identity } from '../identity.js';
 import type { IndexEntry } from '../repo/repo.js';
 import type { SlotAddress } from '../slot/slot.js';
 import type * as contract from './contract.js';
+import type * as switches from './contract-switches.js';
 
 export type ErrorDocument = z.infer<typeof contract.ErrorDocument>;
-export type UseDocument = z.infer<typeof contract.UseDocument>;
+export type UseDocument = z.infer<typeof switches.UseDocument>;
 export type ListDocument = z.infer<typeof contract.ListDocument>;
 export type StatusDocument = z.infer<typeof contract.StatusDocument>;
 export type HostDocument = z.infer<typeof contract.HostDocument>;
@@ -14,10 +15,10 @@ export type HostAdoptDocument = z.infer<typeof contract.HostAdoptDocument>;
 export type DoctorDocument = z.infer<typeof contract.DoctorDocument>;
 export type AliasDocument = z.infer<typeof contract.AliasDocument>;
 export type RemoveDocument = z.infer<typeof contract.RemoveDocument>;
-export type RefreshDocument = z.infer<typeof contract.RefreshDocument>;
-export type SyncDocument = z.infer<typeof contract.SyncDocument>;
-export type UndoDocument = z.infer<typeof contract.UndoDocument>;
-export type HistoryDocument = z.infer<typeof contract.HistoryDocument>;
+export type RefreshDocument = z.infer<typeof switches.RefreshDocument>;
+export type SyncDocument = z.infer<typeof switches.SyncDocument>;
+export type UndoDocument = z.infer<typeof switches.UndoDocument>;
+export type HistoryDocument = z.infer<typeof switches.HistoryDocument>;
 export type RestoreDocument = z.infer<typeof contract.RestoreDocument>;
 export type ImportDocument = z.infer<typeof contract.ImportDocument>;
 

@@ -1,3 +1,6 @@
+/** ms after which a person wonders whether the key was heard. */
+const LONG = 1000;
+
 /** What Ctrl-C does: at once where nothing is half-done, after the step where something would be. */
 export interface Interruption {
   /** Aborted at the first signal; prompts and waits listen to it. */
@@ -10,8 +13,13 @@ export interface Interruption {
  * Installs handlers for SIGINT, SIGTERM and SIGHUP; the exit status is 128 plus the signal's number, as shells expect.
  * @param say tells the person, or the program, before the process ends; `finished` when something begun was completed first.
  *   False when the command has answered already: then it is let end with its own status.
+ * @param onFinishing heard when what had been begun still takes its time a second after the signal.
  */
-export function watchInterruptions(proc: NodeJS.Process, say: (finished: boolean) => boolean): Interruption {
+export function watchInterruptions(
+  proc: NodeJS.Process,
+  say: (finished: boolean) => boolean,
+  onFinishing: () => void,
+): Interruption {
   const controller = new AbortController();
   let depth = 0;
   let status: number | null = null;
@@ -25,6 +33,7 @@ export function watchInterruptions(proc: NodeJS.Process, say: (finished: boolean
     controller.abort();
     if (depth === 0 || second) end(status, false);
     if (second) proc.exit(status);
+    if (depth > 0) setTimeout(() => depth > 0 && onFinishing(), LONG).unref();
   };
   proc.on('SIGINT', receive(2));
   proc.on('SIGTERM', receive(15));

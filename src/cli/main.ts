@@ -14,12 +14,16 @@ export async function main(
   proc: NodeJS.Process = process,
 ): Promise<number> {
   const json = argv.includes('--json');
-  const interruption = watchInterruptions(proc, (finished) => {
-    // One answer to a command: a signal that comes after it has nothing to add.
-    if (terminal.answered) return false;
-    reportError(cli, interrupted(finished));
-    return true;
-  });
+  const interruption = watchInterruptions(
+    proc,
+    (finished) => {
+      // One answer to a command: a signal that comes after it has nothing to add.
+      if (terminal.answered) return false;
+      reportError(cli, interrupted(finished));
+      return true;
+    },
+    () => cli.say('finishing what was begun; a second Ctrl-C stops at once ...'),
+  );
   const terminal = processTerminal(proc, proc.env, interruption.signal);
   const cli: Cli = cliOf(proc.env, proc.platform, json, terminal, interruption);
   try {

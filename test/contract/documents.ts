@@ -1,10 +1,11 @@
 import * as z from 'zod';
 import * as contract from '../../src/cli/contract.js';
+import * as switches from '../../src/cli/contract-switches.js';
 
 /** File name in docs/schemas -> the zod type it is made from. */
 export const DOCUMENTS = {
   error: contract.ErrorDocument,
-  use: contract.UseDocument,
+  use: switches.UseDocument,
   list: contract.ListDocument,
   status: contract.StatusDocument,
   host: contract.HostDocument,
@@ -13,10 +14,10 @@ export const DOCUMENTS = {
   alias: contract.AliasDocument,
   remove: contract.RemoveDocument,
   restore: contract.RestoreDocument,
-  refresh: contract.RefreshDocument,
-  sync: contract.SyncDocument,
-  undo: contract.UndoDocument,
-  history: contract.HistoryDocument,
+  refresh: switches.RefreshDocument,
+  sync: switches.SyncDocument,
+  undo: switches.UndoDocument,
+  history: switches.HistoryDocument,
   import: contract.ImportDocument,
   'vault-status': contract.VaultStatusDocument,
   'vault-init': contract.VaultInitDocument,

@@ -92,7 +92,8 @@ export function fakeHost({
     activeRuns: async () => running,
     owner: async () => owner,
     claim: async (next, instead) => {
-      if (instead !== 'unreadable' && JSON.stringify(owner) !== JSON.stringify(instead)) throw new RouterError('SLOT_CHANGED', 'claimed');
+      if (instead !== 'unreadable' && JSON.stringify(owner) !== JSON.stringify(instead))
+        throw new RouterError('SLOT_CHANGED', 'claimed');
       owner = next;
     },
     pinned,

@@ -169,7 +169,12 @@ async function take(world: World, model: Model, step: Step): Promise<Change> {
     const token = slots[step.agent];
     // What OpenClaw had rotated, or another login of the same person: gone by its owner's own hand.
     const isKept = token !== null && [...stored.values(), ...sealed].includes(token);
-    if (!isKept || model.slots[step.agent] === step.who) forsake(world, [token]);
+    if (!isKept) forsake(world, [token]);
+    // A new login takes the place of the one before it, and nobody can tell it from a rotation of that.
+    const old = stored.get(step.who) ?? null;
+    const other = slots[step.agent === 'main' ? 'ops' : 'main'];
+    if (old !== null && (other === null || issuer.familyOf(other) !== issuer.familyOf(old)))
+      forsake(world, [old]);
     world.hostLogin(step.agent, step.who);
     model.slots[step.agent] = step.who;
     model.before[step.agent] = null;

@@ -25,7 +25,7 @@ const LONG = Number(process.env.CRASH_LONG ?? 1);
 /** Of racing, all releases together. */
 const RACE_MS = 56_000 * LONG;
 const USES = Math.round(6 * LONG);
-const STORES = 3;
+const STORES = 6;
 const ENTRIES = 40;
 /** The longest pause between two writes of the host: some thirty a second in each store. */
 const PAUSE_MS = 60;

