@@ -28,7 +28,8 @@ const { Parser } = await import(pathToFileURL(createRequire(TAP).resolve('tap-pa
  */
 const SUITES = {
   unit: {
-    files: () => testFiles('test').filter((file) => !/^test\/(crash|interop|package)\/|\/sqlite[^/]*$/.test(file)),
+    files: () =>
+      testFiles('test').filter((file) => !/^test\/(crash|interop|package)\/|\/sqlite[^/]*$/.test(file)),
     limit: 120,
     jobs: 2,
     online: false,

@@ -25,7 +25,6 @@ export async function hostAtWork(file: Stats, gatewayRuns: () => Promise<boolean
 export interface KeptStore {
   readonly path: string;
   readonly work: HostWork;
-  /** After an `unsure` write its time is left alone: a host whose own write was hit brings that back out of its memory. */
   readonly replaced: Replaced;
   /** For `turns`. */
   readonly watchMs: number;
@@ -51,11 +50,13 @@ const POLL_MS = 25;
 const REPAIRS = 5;
 const LIMIT_MS = 6000;
 /**
- * When the file's time is moved on, in ms after a write. OpenClaw asks for time and size of the file after its own rename, and
- * takes them for those of the copy it keeps in memory (45 s); if ours has come in between, that copy, without our pins,
- * counts as current until the time of the file changes.
+ * When the file's time is moved on: 50, 200, 500 and 1500 ms after a write, as parts of the 2 s. OpenClaw asks for time and size of
+ * the file after its own rename, and takes them for those of the copy it keeps in memory (45 s); if ours has come in between,
+ * that copy, without our pins, counts as current until the time of the file changes.
  */
-const TOUCHES = [50, 200, 500, 1500];
+const TOUCHES = [0.025, 0.1, 0.25, 0.75];
+/** After an `unsure` write: a host whose own write was hit has the time to bring that back out of its memory. */
+const LATE_TOUCH = [0.75];
 
 /**
  * Looks at the store every 25 ms for 2 s (`turns`; 0.25 s for `idle`, but 2 s once anybody has written; not at all for `none`).
@@ -68,10 +69,11 @@ export async function keepPins(
   profileId: string | null,
   hands: PinHands,
 ): Promise<readonly PinOutcome[]> {
-  // Pending is what was overwritten, or could not be written, while `set` was still at it.
+  // Pending is what was written over, or could not be written, while `set` was still at it; the latter is no repair.
+  const repaired = store.replaced === 'moved' ? -1 : 0;
   const pins = outcomes
     .filter(({ result }) => result === 'set' || result === 'pending')
-    .map(({ key, was }) => ({ key, was, repaired: 0 }));
+    .map(({ key, was }) => ({ key, was, repaired }));
   if (store.work === 'none' || pins.length === 0) return outcomes;
   const start = performance.now();
   const watch: Watch = {
@@ -80,7 +82,7 @@ export async function keepPins(
     written: start,
     deadline: start + (store.work === 'turns' ? store.watchMs : Math.min(store.watchMs, BEGINNING_MS)),
     limit: start + LIMIT_MS,
-    touches: store.replaced === 'written' ? [...TOUCHES] : [],
+    touches: touchesAfter(store.replaced),
     found: new Map(),
   };
   let trouble: string | null;
@@ -123,8 +125,12 @@ async function watchOver(watch: Watch, { look, putBack }: PinHands): Promise<str
   for (let repairs = 0; ; ) {
     const file = await statOf(watch.path);
     if (seen !== undefined && isUnchanged(seen, file)) {
-      if (performance.now() >= watch.deadline || watch.signal?.aborted) return null;
-      if (file !== null && isDue(watch)) seen = touched(watch.path, file);
+      const isOver = performance.now() >= watch.deadline || watch.signal?.aborted === true;
+      // A process that was held up still owes the last one.
+      if (file !== null && (isDue(watch) || (isOver && watch.touches.length > 0))) {
+        seen = touched(watch.path, file);
+      }
+      if (isOver) return null;
       await new Promise((wake) => setTimeout(wake, POLL_MS));
       continue;
     }
@@ -153,7 +159,7 @@ async function watchOver(watch: Watch, { look, putBack }: PinHands): Promise<str
     }
     watch.written = performance.now();
     watch.deadline = Math.max(watch.deadline, watch.written + AGAIN_MS);
-    watch.touches = replaced === 'written' ? [...TOUCHES] : [];
+    watch.touches = touchesAfter(replaced);
   }
 }
 
@@ -161,9 +167,13 @@ function isUnchanged(seen: Stats | null, file: Stats | null): boolean {
   return seen === null || file === null ? seen === file : isSameFile(seen, file);
 }
 
+function touchesAfter(replaced: Replaced): number[] {
+  return [...(replaced === 'written' ? TOUCHES : LATE_TOUCH)];
+}
+
 function isDue(watch: Watch): boolean {
   const [next] = watch.touches;
-  if (next === undefined || performance.now() - watch.written < next) return false;
+  if (next === undefined || performance.now() - watch.written < next * watch.watchMs) return false;
   watch.touches.shift();
   return true;
 }

@@ -15,16 +15,16 @@ import { readdir } from '../os/files.js';
 
 /**
  * `moved`: nothing was written, the file is not what was compared. `unsure`: written, but this process was held up between the
- * last look and the rename for so long that another's whole write fits in there.
+ * last look and the end of the rename for so long that another's whole write may fit in there.
  */
 export type Replaced = 'moved' | 'written' | 'unsure';
 
 /**
  * Replaces a file that others write under no lock (sessions.json of 5.2 to 7.35, by temporary file and rename), if it still holds
- * `before`. The last look and the rename are three system calls in a row, some 30 us.
+ * `before`. The last look and the rename are three system calls in a row, some 0.1 ms.
  * @param quiet counts it as `moved` too when another's temporary file lies in the folder, or anything was created or renamed
- *   there since that was looked for. OpenClaw makes its own 0.1 ms or more before it renames it (6.1 to 7.35, which do not
- *   sync; milliseconds on 5.x): with nothing there, `written` is certain.
+ *   there since that was looked for. OpenClaw takes 0.7 ms as a rule, and 0.14 at the very least, from making its own to
+ *   renaming it (as 6.1 to 7.35 do it; 5.x syncs it too): one that begins after that look does not end before ours.
  * @throws as `writeAtomic`
  */
 export async function replaceUnlocked(
@@ -89,7 +89,9 @@ async function isBeingWritten(target: string): Promise<boolean> {
 }
 
 /** From the last look to the end of the rename; longer means that this process did not run. */
-const AT_ONCE_MS = 0.15;
+const AT_ONCE_MS = 0.3;
+/** The last look alone. */
+const LOOK_MS = 0.07;
 const LOOKS = 20;
 
 /** Nothing here waits: neither a timer nor another of this process's own writes gets in between. */
@@ -101,7 +103,7 @@ function moveOver(temporary: string, target: string, before: Buffer, stillness: 
     if (stillness !== null && statSync(dirname(target)).mtimeMs !== stillness) return 'moved';
     const now = statSync(target, { throwIfNoEntry: false });
     if (now === undefined || !isSameFile(now, compared)) return 'moved';
-    if (performance.now() - start > AT_ONCE_MS / 2 && look < LOOKS) continue;
+    if (performance.now() - start > LOOK_MS && look < LOOKS) continue;
     renameSync(temporary, target);
     return performance.now() - start <= AT_ONCE_MS ? 'written' : 'unsure';
   }

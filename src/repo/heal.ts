@@ -91,7 +91,7 @@ export async function mendedReading({
   let index: Index = found ?? {
     version: FORMAT_VERSION,
     vaultId: vault.vaultId,
-    generation: 0,
+    generation: await generationBefore(files),
     earlier: [],
     identities: [],
     removing: {},
@@ -124,6 +124,15 @@ export async function mendedReading({
   }
 
   return { index, text, mend };
+}
+
+/**
+ * How far the index had come that was set aside as damaged: one rebuilt from the records is not an older one. 0 when there is none, or
+ * it does not tell.
+ */
+async function generationBefore(files: RepoFiles): Promise<number> {
+  const told = /"generation":\s*(\d{1,15})\b/.exec((await readTextOrNull(`${files.index}.damaged`)) ?? '');
+  return Number(told?.[1] ?? 0);
 }
 
 type FoundRecord = OpenedRecord & { readonly head: RecordHeader };

@@ -101,8 +101,11 @@ function sameGrant(
     selection: before === null || source === 'openclaw' ? holding.selection : before.selection,
   };
   const claimed = fresher || JSON.stringify(merged.identity) !== JSON.stringify(entry.identity);
+  // A slot of ours holds it: whoever had it meanwhile has not spent it.
+  const proved = placement !== null && entry.doubt === 'taken-over';
   const same =
     !claimed &&
+    !proved &&
     JSON.stringify([merged.hostFields, merged.selection]) ===
       JSON.stringify([before.hostFields, before.selection]) &&
     (own.alias === undefined || own.alias === entry.alias) &&
@@ -113,6 +116,7 @@ function sameGrant(
     ...own,
     ...(sharedWith === undefined ? {} : { sharedWith }),
     ...(claimed ? { verified: false } : {}),
+    ...(proved ? { doubt: null } : {}),
   };
   return { candidate, result: 'unchanged', backUp: null, save: same ? null : { holding: merged, facts } };
 }

@@ -4,6 +4,7 @@ import type { IndexEntry, Repo } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
 import type { SlotAddress } from '../slot/slot.js';
 import { problemIn } from './lost.js';
+import { ownerNotes } from './owner.js';
 
 export interface ListedIdentity {
   readonly entry: IndexEntry;
@@ -26,7 +27,7 @@ export async function list(
   agent: string | null,
 ): Promise<Listing> {
   const reading = repo.list();
-  const [entries, seen] = await Promise.all([reading, occupantOf(findHost, agent, reading)]);
+  const [entries, seen] = await Promise.all([reading, occupantOf(repo, findHost, agent, reading)]);
   const { slot, occupant, notes, known } = seen;
   const identities = entries.map((entry) => ({
     entry,
@@ -47,6 +48,7 @@ interface Seen extends Omit<Listing, 'identities'> {
 }
 
 async function occupantOf(
+  repo: Repo,
   findHost: () => Promise<Host>,
   agent: string | null,
   entries: Promise<readonly IndexEntry[]>,
@@ -57,11 +59,12 @@ async function occupantOf(
     const group = await host.slotsFor(agent ?? host.defaultAgent);
     slot = group.main.address;
     const { occupant } = await group.main.read();
-    if (occupant.kind === 'login') return { slot, occupant: occupant.identity, notes: [], known: true };
+    const owner = await ownerNotes(host, repo);
+    if (occupant.kind === 'login') return { slot, occupant: occupant.identity, notes: owner, known: true };
     const problem = problemIn(group.main, occupant, await entries);
     const code = CODES[occupant.kind];
     const notes = problem === null || code === null ? [] : [{ code, text: `the slot holds ${problem}` }];
-    return { slot, occupant: null, notes, known: occupant.kind !== 'refreshing' };
+    return { slot, occupant: null, notes: [...owner, ...notes], known: occupant.kind !== 'refreshing' };
   } catch (error) {
     if (!(error instanceof RouterError)) throw error;
     return { slot, occupant: null, notes: [{ code: error.code, text: error.message }], known: false };

@@ -186,7 +186,8 @@ async function keepPins(
   );
   const repaired = outcomes.reduce((sum, outcome) => sum + (outcome.repaired ?? 0), 0);
   if (repaired > 0) {
-    const text = `${repaired} session entries that OpenClaw wrote over were put back`;
+    const what = repaired === 1 ? '1 session entry' : `${repaired} session entries`;
+    const text = `${what} that OpenClaw wrote over ${repaired === 1 ? 'was' : 'were'} put back`;
     notes.push({ code: 'PINS_REPAIRED', text });
   }
   return { outcomes, notes, failed };

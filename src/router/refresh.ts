@@ -52,9 +52,15 @@ export interface Refreshed {
 const RETRY_MS = 2000;
 
 /**
+ * Why a refresh is asked for. `named`: a person means this identity, so a grant restored from a back-up is tried too. `round`: it is one of
+ * many. `settle`: only if an earlier one was sent and got no answer.
+ */
+export type RefreshOccasion = 'named' | 'round' | 'settle';
+
+/**
  * Refreshes one parked identity: under the lock of its grant, marked before the request leaves, and stored durably before anything may
  * use the new token. What goes wrong changes no token.
- * @param byName whether the person named it: then a grant restored from a back-up is tried too.
+ * Null for `settle` where nothing was left to be settled, once the lock of its grant was had.
  * @throws IDENTITY_MISMATCH when another person's tokens came back: they are sealed as a back-up, nothing of the old identity is overwritten.
  *   ISSUER_FOREIGN, IDENTITY_NOT_FOUND, RECORD_DAMAGED, BUSY, IO; then nothing was sent
  */
@@ -62,12 +68,12 @@ export async function refresh(
   deps: RefreshDeps,
   repo: OpenRepo,
   who: Identity,
-  byName: boolean,
-): Promise<Refreshed> {
+  occasion: RefreshOccasion,
+): Promise<Refreshed | null> {
   return deps.withGrantLock(who, () =>
     deps.critical(async () => {
-      const before = await deps.withLock(() => begin(deps, repo, who, byName));
-      if (!('holding' in before)) return before;
+      const before = await deps.withLock(() => begin(deps, repo, who, occasion));
+      if (before === null || !('holding' in before)) return before;
       const answer = await ask(deps, before.holding.grant).catch(async (error: unknown) => {
         await deps.withLock(() => repo.doubt(identityKey(who), before.entry.doubt));
         throw error;
@@ -87,11 +93,13 @@ async function begin(
   deps: RefreshDeps,
   repo: OpenRepo,
   who: Identity,
-  byName: boolean,
-): Promise<Begun | Refreshed> {
+  occasion: RefreshOccasion,
+): Promise<Begun | Refreshed | null> {
   const key = identityKey(who);
   const entry = entryOf(who, await repo.list());
-  const refusal = await refusalOf(deps, repo, entry, byName);
+  // It may only have been under way in another process, which has held this lock until now.
+  if (occasion === 'settle' && entry.doubt !== 'refresh-sent') return null;
+  const refusal = await refusalOf(deps, repo, entry, occasion);
   if (refusal !== null) return { entry, ...refusal };
   const holding = await repo.load(key);
   await repo.doubt(key, 'refresh-sent');
@@ -102,7 +110,7 @@ async function refusalOf(
   deps: RefreshDeps,
   repo: OpenRepo,
   entry: IndexEntry,
-  byName: boolean,
+  occasion: RefreshOccasion,
 ): Promise<Omit<Refreshed, 'entry'> | null> {
   const again = 'log that account in again, then codex-router import';
   if (entry.doubt === 'login-needed') {
@@ -111,7 +119,7 @@ async function refusalOf(
   if (entry.doubt === 'taken-over') {
     return { result: 'doubtful', why: 'another codex-router has taken it over', remedy: again };
   }
-  if (entry.doubt === 'restored' && !byName) {
+  if (entry.doubt === 'restored' && occasion !== 'named') {
     const remedy = `codex-router refresh ${identityKey(entry.identity)} tries it`;
     return { result: 'doubtful', why: 'it was restored from a back-up and may have been spent', remedy };
   }

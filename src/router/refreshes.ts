@@ -57,7 +57,8 @@ export async function refreshes(
   for (const [place, entry] of meant.entries()) {
     deps.signal?.throwIfAborted();
     onEach(entry, place + 1, meant.length);
-    refreshed.push(await oneOf(deps, repo, entry, named !== null));
+    const one = await oneOf(deps, repo, entry, named !== null);
+    if (one !== null) refreshed.push(one);
   }
   if (host !== null) notes.push(...(await deps.withLock(() => renewClaim(host, repo, deps.now()))));
   return { refreshed, left: open.filter((entry) => !meant.includes(entry)), notes };
@@ -73,9 +74,9 @@ async function oneOf(
   repo: OpenRepo,
   entry: IndexEntry,
   byName: boolean,
-): Promise<Refreshed> {
+): Promise<Refreshed | null> {
   try {
-    return await refresh(deps, repo, entry.identity, byName);
+    return await refresh(deps, repo, entry.identity, byName ? 'named' : 'round');
   } catch (error) {
     if (byName || !(error instanceof RouterError) || error.code === 'BUSY') throw error;
     return { entry, result: 'failed', why: error.message, remedy: error.hint ?? null };

@@ -146,7 +146,9 @@ export async function takeOffPins(
   pins: readonly { readonly agent: string; readonly key: string }[],
 ): Promise<void> {
   for (const { agent, key } of pins) {
-    const [outcome] = await host.pinsOf(agent).set([key], null);
+    const pins = host.pinsOf(agent);
+    const set = await pins.set([key], null);
+    const [outcome] = (await pins.keep?.(set, null)) ?? set;
     if (outcome?.why !== undefined) throw stillPinned(key, outcome.why);
   }
 }

@@ -7,6 +7,7 @@ import type { Host, HostNote, HostSummary } from '../slot/host.js';
 import { currentSession } from '../slot/session.js';
 import type { Slot, SlotAddress } from '../slot/slot.js';
 import { problemIn } from './lost.js';
+import { ownerNotes } from './owner.js';
 
 /** One slot as it is now. */
 export interface SlotStatus {
@@ -67,7 +68,12 @@ export async function status(
     host: host.summary,
     slots,
     session: session.session,
-    notes: [...host.summary.notes, ...labelNotes(host, slots), ...session.notes],
+    notes: [
+      ...(await ownerNotes(host, repo)),
+      ...host.summary.notes,
+      ...labelNotes(host, slots),
+      ...session.notes,
+    ],
   };
 }
 

@@ -50,7 +50,8 @@ export async function sync(deps: SyncDeps, waitMs: number | null): Promise<SyncA
 export async function settleSent(deps: RefreshDeps, repo: OpenRepo): Promise<readonly Refreshed[]> {
   const settled: Refreshed[] = [];
   for (const { identity, doubt } of await repo.list()) {
-    if (doubt === 'refresh-sent') settled.push(await refresh(deps, repo, identity, true));
+    const one = doubt === 'refresh-sent' ? await refresh(deps, repo, identity, 'settle') : null;
+    if (one !== null) settled.push(one);
   }
   return settled;
 }

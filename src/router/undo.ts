@@ -168,7 +168,9 @@ async function putPinsBack(
   const notes: HostNote[] = [];
   try {
     for (const { agent, key, was } of await theirsToPutBack(deps, group, record)) {
-      outcomes.push(...(await deps.critical(() => deps.host.pinsOf(agent).set([key], was))));
+      const pins = deps.host.pinsOf(agent);
+      const set = await deps.critical(() => pins.set([key], was));
+      outcomes.push(...((await pins.keep?.(set, was)) ?? set));
     }
   } catch (error) {
     if (!(error instanceof RouterError)) throw error;

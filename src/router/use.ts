@@ -101,7 +101,9 @@ export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer
 async function settleSent(deps: UseDeps, repo: OpenRepo, wanted: Identity): Promise<readonly HostNote[]> {
   const entry = entryOf(wanted, await repo.list());
   if (entry.doubt !== 'refresh-sent') return [];
-  const { result, why } = await refresh(deps, repo, wanted, true);
+  const settled = await refresh(deps, repo, wanted, 'settle');
+  if (settled === null) return [];
+  const { result, why } = settled;
   if (result !== 'refreshed')
     return [{ code: 'REFRESH_UNANSWERED', text: `its last refresh is not settled: ${why}` }];
   return [{ code: 'REFRESHED', text: 'an earlier refresh of it had been interrupted; it is finished now' }];

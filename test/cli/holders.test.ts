@@ -2,7 +2,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeF
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { type Issuer, startIssuer } from '../kit/issuer.js';
-import { leaksOf, PROJECT, type RouterOptions, router, type Sandbox, sandbox } from '../kit/router.js';
+import { leaksOf, type RouterOptions, router, type Sandbox, sandbox } from '../kit/router.js';
 import { makeState, profileOf, readJson, SLOT, writeJson } from '../kit/state.js';
 import { codexAuthJson, type Login, type Person, people } from '../kit/tokens.js';
 
@@ -30,7 +30,9 @@ function routerIn(box: Sandbox, issuer: Issuer, name: string): Router {
     run: (args, options = {}) => router(box, args, { ...options, env: { ...env, ...options.env } }),
     async add(alias, person) {
       const login = issuer.mint(person);
-      const run = await self.run(['import', '--from', '-', '--alias', alias], { input: codexAuthJson(login) });
+      const run = await self.run(['import', '--from', '-', '--alias', alias], {
+        input: codexAuthJson(login),
+      });
       if (run.code !== 0) throw new Error(run.stderr);
       return login;
     },
@@ -42,7 +44,11 @@ type Store = { profiles: Record<string, { refresh: string; access: string; expir
 
 /** The OpenClaw of one state directory, with its own hand on its slots. */
 function openClaw(issuer: Issuer, dir: string, agents: readonly string[] = []) {
-  const state = makeState(dir, { release: RELEASE, slot: null, agents: agents.map((id) => ({ id, slot: null })) });
+  const state = makeState(dir, {
+    release: RELEASE,
+    slot: null,
+    agents: agents.map((id) => ({ id, slot: null })),
+  });
   const store = (agent = 'main') => readJson(state.paths(agent).profiles) as Store;
   const inSlot = (agent = 'main', profile = SLOT) => store(agent).profiles[profile]?.refresh;
   return {
@@ -82,76 +88,100 @@ async function bench(t: Test) {
   return { box, issuer, one: routerIn(box, issuer, 'one'), other: routerIn(box, issuer, 'other') };
 }
 
-t.test('two routers on one OpenClaw: the second is refused until it adopts, and no token is spent twice', async (t) => {
-  const { box, issuer, one, other } = await bench(t);
-  const host = openClaw(issuer, box.stateDir);
-  await one.add('alice', people.alice);
-  await one.add('bob', people.bob);
-  await other.add('carol', people.carol);
+t.test(
+  'two routers on one OpenClaw: the second is refused until it adopts, and no token is spent twice',
+  async (t) => {
+    const { box, issuer, one, other } = await bench(t);
+    const host = openClaw(issuer, box.stateDir);
+    await one.add('alice', people.alice);
+    await one.add('bob', people.bob);
+    await other.add('carol', people.carol);
 
-  t.equal((await one.run(['use', 'alice', '--dry-run'])).code, 0);
-  t.notOk(existsSync(path.join(host.dir, OWNER)), 'looking leaves no file');
-  t.equal((await one.run(['use', 'alice'])).code, 0);
-  t.equal(statSync(path.join(host.dir, OWNER)).mode & 0o777, 0o600);
-  t.strictSame(Object.keys(host.owner()).sort(), ['at', 'generation', 'vaultId', 'version']);
-  await host.refreshes();
+    t.equal((await one.run(['use', 'alice', '--dry-run'])).code, 0);
+    t.notOk(existsSync(path.join(host.dir, OWNER)), 'looking leaves no file');
+    t.equal((await one.run(['use', 'alice'])).code, 0);
+    t.equal(statSync(path.join(host.dir, OWNER)).mode & 0o777, 0o600);
+    t.strictSame(Object.keys(host.owner()).sort(), ['at', 'generation', 'vaultId', 'version']);
+    await host.refreshes();
 
-  const refused = await other.run(['use', 'carol', '--json']);
-  t.match(refused, { code: 6, json: { error: { code: 'HOST_OWNED', hint: /host adopt/ } } });
-  t.match(refused.json.error.message, new RegExp(`vault ${host.owner().vaultId.slice(0, 8)}`));
-  t.match((await other.run(['use', 'carol', '--dry-run', '--json'])).json, {
-    result: 'planned',
-    notes: [{ code: 'HOST_OWNED' }],
-  });
-  t.match(await other.run(['doctor', '--json']), { code: 6, json: { findings: [{ code: 'HOST_OWNED' }] } });
+    const refused = await other.run(['use', 'carol', '--json']);
+    t.match(refused, { code: 6, json: { error: { code: 'HOST_OWNED', hint: /host adopt/ } } });
+    t.match(refused.json.error.message, new RegExp(`vault ${host.owner().vaultId.slice(0, 8)}`));
+    t.match((await other.run(['use', 'carol', '--dry-run', '--json'])).json, {
+      result: 'planned',
+      notes: [{ code: 'HOST_OWNED' }],
+    });
+    t.match(await other.run(['doctor', '--json']), { code: 6, json: { findings: [{ code: 'HOST_OWNED' }] } });
+    for (const look of ['list', 'status', 'host']) {
+      const notes: { code: string }[] = (await other.run([look, '--json'])).json.notes;
+      t.ok(notes.some(({ code }) => code === 'HOST_OWNED'), look);
+    }
+    t.match(await other.run(['import', '--from', 'openclaw', '--json']), {
+      code: 6,
+      json: { error: { code: 'HOST_OWNED' } },
+    });
+    t.match(await other.run(['sync', '--json']), { code: 6, json: { error: { code: 'HOST_OWNED' } } });
 
-  t.match(await other.run(['host', 'adopt', '--json']), { code: 2, json: { error: { code: 'CHOICE_NEEDED' } } });
-  t.match(await other.run(['host', 'adopt', '--dry-run', '--json']), {
-    code: 0,
-    json: { result: 'planned', was: 'other', checkedIn: [{ result: 'imported' }] },
-  });
-  const vaultOfOne = host.owner().vaultId;
-  t.match(await other.run(['host', 'adopt', '--yes', '--json']), { code: 0, json: { result: 'adopted' } });
-  t.not(host.owner().vaultId, vaultOfOne);
-  t.equal((await other.run(['use', 'carol'])).code, 0);
-  await host.refreshes();
-  // alice is parked with the other router now, and may be refreshed there.
-  t.equal((await other.run(['refresh', people.alice.email, '--json'])).code, 0);
+    t.match(await other.run(['host', 'adopt', '--json']), {
+      code: 2,
+      json: { error: { code: 'CHOICE_NEEDED' } },
+    });
+    t.match(await other.run(['host', 'adopt', '--dry-run', '--json']), {
+      code: 0,
+      json: { result: 'planned', was: 'other', checkedIn: [{ result: 'imported' }] },
+    });
+    const vaultOfOne = host.owner().vaultId;
+    t.match(await other.run(['host', 'adopt', '--yes', '--json']), { code: 0, json: { result: 'adopted' } });
+    t.not(host.owner().vaultId, vaultOfOne);
+    t.equal((await other.run(['use', 'carol'])).code, 0);
+    await host.refreshes();
+    // alice is parked with the other router now, and may be refreshed there.
+    t.equal((await other.run(['refresh', people.alice.email, '--json'])).code, 0);
 
-  t.match(await one.run(['use', 'bob', '--json']), { code: 6, json: { error: { code: 'HOST_OWNED' } } });
-  t.equal((await one.run(['refresh', 'alice'])).code, 6, 'what was left there is not ours to refresh');
-  const second = openClaw(issuer, path.join(box.root, 'second'));
-  const elsewhere = await one.run(['use', 'alice', '--state-dir', second.dir, '--json']);
-  t.match(elsewhere, { code: 6, json: { error: { code: 'IDENTITY_IN_USE' } } });
+    t.match(await one.run(['use', 'bob', '--json']), { code: 6, json: { error: { code: 'HOST_OWNED' } } });
+    t.equal((await one.run(['refresh', 'alice'])).code, 6, 'what was left there is not ours to refresh');
+    const second = openClaw(issuer, path.join(box.root, 'second'));
+    const elsewhere = await one.run(['use', 'alice', '--state-dir', second.dir, '--json']);
+    t.match(elsewhere, { code: 6, json: { error: { code: 'IDENTITY_IN_USE' } } });
 
-  const back = await one.run(['host', 'adopt', '--yes', '--json']);
-  t.match(back.json, { was: 'other', doubted: [{ alias: 'alice' }] });
-  t.match(await one.run(['use', 'alice', '--json']), { code: 6, json: { error: { code: 'LOGIN_DOUBTFUL' } } });
-  t.not((await one.run(['refresh', 'alice'])).code, 0);
-  t.match((await one.run(['doctor', '--json'])).json.findings, [{ code: 'LOGIN_DOUBTFUL', danger: false }]);
-  t.equal((await one.run(['use', 'bob'])).code, 0);
-  await host.refreshes();
-  t.equal((await one.run(['use', people.carol.email])).code, 0, 'carol came home at the adoption');
-  await host.refreshes();
-  t.equal((await other.run(['use', people.alice.email, '--state-dir', second.dir])).code, 0);
-  await second.refreshes();
-  await one.add('alice', people.alice).catch(() => undefined);
-  t.strictSame(issuer.reuses(), []);
-});
+    const back = await one.run(['host', 'adopt', '--yes', '--json']);
+    t.match(back.json, { was: 'other', doubted: [{ alias: 'alice' }] });
+    t.match(await one.run(['use', 'alice', '--json']), {
+      code: 6,
+      json: { error: { code: 'LOGIN_DOUBTFUL' } },
+    });
+    t.not((await one.run(['refresh', 'alice'])).code, 0);
+    t.match((await one.run(['doctor', '--json'])).json.findings, [{ code: 'LOGIN_DOUBTFUL', danger: false }]);
+    t.equal((await one.run(['use', 'bob'])).code, 0);
+    await host.refreshes();
+    t.equal((await one.run(['use', people.carol.email])).code, 0, 'carol came home at the adoption');
+    await host.refreshes();
+    t.equal((await other.run(['use', people.alice.email, '--state-dir', second.dir])).code, 0);
+    await second.refreshes();
+    await one.add('alice', people.alice).catch(() => undefined);
+    t.strictSame(issuer.reuses(), []);
+  },
+);
 
-t.test('the real host command still answers by itself, and a terminal is asked before a host is adopted', async (t) => {
-  const { box, issuer, one, other } = await bench(t);
-  openClaw(issuer, box.stateDir);
-  await one.add('alice', people.alice);
-  await one.run(['use', 'alice']);
-  t.equal((await one.run(['host', '--json'])).json.stateDir, box.stateDir);
-  t.match(await one.run(['host', 'adopt', '--json']), { code: 0, json: { result: 'unchanged', was: 'ours' } });
-  const no = await other.run(['host', 'adopt'], { tty: [{ after: 'Take it over', send: '\r' }] });
-  t.match(no.stdout, /another codex-router routes it/);
-  t.equal((await other.run(['use', '-', '--json'])).json.error.code === 'HOST_OWNED', false);
-  t.equal((await one.run(['use', 'alice'])).code, 0, 'nothing was taken over');
-  t.equal((await other.run(['host', 'nonsense'])).code, 2);
-});
+t.test(
+  'the real host command still answers by itself, and a terminal is asked before a host is adopted',
+  async (t) => {
+    const { box, issuer, one, other } = await bench(t);
+    openClaw(issuer, box.stateDir);
+    await one.add('alice', people.alice);
+    await one.run(['use', 'alice']);
+    t.equal((await one.run(['host', '--json'])).json.stateDir, box.stateDir);
+    t.match(await one.run(['host', 'adopt', '--json']), {
+      code: 0,
+      json: { result: 'unchanged', was: 'ours' },
+    });
+    const no = await other.run(['host', 'adopt'], { tty: [{ after: 'Take it over', send: '\r' }] });
+    t.match(no.stdout, /another codex-router routes it/);
+    t.equal((await other.run(['use', '-', '--json'])).json.error.code === 'HOST_OWNED', false);
+    t.equal((await one.run(['use', 'alice'])).code, 0, 'nothing was taken over');
+    t.equal((await other.run(['host', 'nonsense'])).code, 2);
+  },
+);
 
 t.test('a vault put back from a back-up is told before it writes, and its logins are doubted', async (t) => {
   const { box, issuer, one } = await bench(t);
@@ -165,16 +195,24 @@ t.test('a vault put back from a back-up is told before it writes, and its logins
   await one.run(['use', 'bob']);
   await host.refreshes();
   const slot = host.inSlot();
+  const ahead = host.owner().generation;
   rmSync(one.home, { recursive: true });
   cpSync(saved, one.home, { recursive: true });
   for (const name of ['x', 'y', 'z']) await one.run(['alias', 'alice', name]);
   await one.run(['alias', 'x', 'alice']).catch(() => undefined);
 
-  t.match(await one.run(['use', 'bob', '--json']), { code: 6, json: { error: { code: 'VAULT_ROLLED_BACK' } } });
+  t.match(await one.run(['use', 'bob', '--json']), {
+    code: 6,
+    json: { error: { code: 'VAULT_ROLLED_BACK' } },
+  });
   t.match((await one.run(['doctor', '--json'])).json.findings, [{ code: 'VAULT_ROLLED_BACK', danger: true }]);
   const adopted = await one.run(['host', 'adopt', '--yes', '--json']);
   t.match(adopted.json, { was: 'ahead', checkedIn: [{ userId: people.bob.userId, result: 'taken-home' }] });
-  t.strictSame(adopted.json.doubted.map(({ userId }: { userId: string }) => userId), [people.alice.userId]);
+  t.ok(host.owner().generation > ahead, 'so that the copy it was put back over is told too');
+  t.strictSame(
+    adopted.json.doubted.map(({ userId }: { userId: string }) => userId),
+    [people.alice.userId],
+  );
   t.equal((await one.run(['use', 'bob'])).code, 0, 'bob was proved to be in the slot');
   t.equal(host.inSlot(), slot);
   await host.refreshes();
@@ -193,7 +231,10 @@ t.test('a damaged owner file stops every write, and only host adopt replaces it'
   }
   writeFileSync(file, '{"version":2,"vaultId":"x"}', { mode: 0o600 });
   t.match(await one.run(['use', 'alice', '--json']), { code: 6, json: { error: { code: 'VAULT_NEWER' } } });
-  t.match(await one.run(['host', 'adopt', '--yes', '--json']), { code: 6, json: { error: { code: 'VAULT_NEWER' } } });
+  t.match(await one.run(['host', 'adopt', '--yes', '--json']), {
+    code: 6,
+    json: { error: { code: 'VAULT_NEWER' } },
+  });
   writeFileSync(file, '{', { mode: 0o600 });
   t.match(await one.run(['host', 'adopt', '--yes', '--json']), { code: 0, json: { was: 'unreadable' } });
   t.equal((await one.run(['use', 'alice'])).code, 0);
@@ -202,6 +243,19 @@ t.test('a damaged owner file stops every write, and only host adopt replaces it'
   await one.run(['alias', 'alice', 'al']);
   await one.run(['use', 'al']);
   t.match(host.owner(), { note: 'of another release' }, 'unknown fields are kept');
+});
+
+t.test('an index that was rebuilt from the records is not taken for an older vault', async (t) => {
+  const { box, issuer, one } = await bench(t);
+  const host = openClaw(issuer, box.stateDir);
+  await one.add('alice', people.alice);
+  await one.add('bob', people.bob);
+  await one.run(['use', 'alice']);
+  const index = path.join(one.home, 'index.json');
+  writeFileSync(index, `${readFileSync(index, 'utf8')}]`);
+  t.equal((await one.run(['vault', 'status', '--check'])).code, 0);
+  t.equal((await one.run(['use', 'bob'])).code, 0);
+  await host.refreshes();
 });
 
 t.test('a login is moved between agents, and out of the Codex home, byte for byte otherwise', async (t) => {
@@ -221,7 +275,10 @@ t.test('a login is moved between agents, and out of the Codex home, byte for byt
   });
   t.equal(host.inSlot('ops'), rotated);
   const moved = await one.run(['use', 'alice', '--move', '--json']);
-  t.match(moved, { code: 0, json: { moved: [{ from: "OpenClaw's agent ops" }], checkedIn: [{ result: 'taken-home' }] } });
+  t.match(moved, {
+    code: 0,
+    json: { moved: [{ from: "OpenClaw's agent ops" }], checkedIn: [{ result: 'taken-home' }] },
+  });
   t.equal(host.inSlot(), rotated);
   t.equal(host.inSlot('ops'), undefined);
   await host.refreshes();
@@ -264,19 +321,22 @@ t.test('doctor lists a planted duplicate and ends in 6; its remedy mends it', as
   const files = [host.state.paths().profiles, path.join(one.home, 'index.json'), path.join(host.dir, OWNER)];
   const before = files.map((file) => [readFileSync(file, 'utf8'), statSync(file).mtimeMs]);
   const found = await one.run(['doctor', '--json']);
-  t.match(found, { code: 6, json: { inDanger: true, findings: [{ code: 'GRANT_DUPLICATE', danger: true }] } });
+  t.match(found, {
+    code: 6,
+    json: { inDanger: true, findings: [{ code: 'GRANT_DUPLICATE', danger: true }] },
+  });
   const [{ text, remedy }] = found.json.findings;
   t.match(text, /agent main and in OpenClaw's agent ops \(openai-codex:copy\) and in the Codex CLI/);
   t.equal((await one.run(['doctor'])).code, 6);
-  t.strictSame(files.map((file) => [readFileSync(file, 'utf8'), statSync(file).mtimeMs]), before, 'it only looks');
+  t.strictSame(
+    files.map((file) => [readFileSync(file, 'utf8'), statSync(file).mtimeMs]),
+    before,
+    'it only looks',
+  );
   t.equal(issuer.of('refresh').length, 0);
   t.equal((await one.run(remedy.split(' ').slice(1))).code, 0);
   t.equal(host.inSlot(), alice.refresh);
   t.equal(host.inSlot('ops', 'openai-codex:copy'), undefined);
   t.notOk(existsSync(path.join(box.codexHome, 'auth.json')));
   t.equal((await one.run(['doctor'])).code, 0);
-});
-
-t.test('the program that is tested is the one that was built', async (t) => {
-  t.ok(existsSync(path.join(PROJECT, 'dist', 'codex-router.js')));
 });

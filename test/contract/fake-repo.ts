@@ -49,7 +49,7 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
     const failure = failures.get(call)?.shift();
     if (failure !== undefined) throw failure;
     calls.push(about === undefined ? call : `${call} ${about}`);
-    if (CHANGES.has(call)) generations.push((generations.at(-1) ?? 0) + 1 + Math.floor(Math.random() * 1000));
+    if (CHANGES.has(call)) generations.push((generations.at(-1) ?? 0) + 1 + Math.floor(Math.random() * 2 ** 20));
   }
 
   function entryOf(which: IdentityKey): IndexEntry {

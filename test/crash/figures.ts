@@ -9,8 +9,14 @@ export type FigureName =
   | 'session entries lost'
   | 'session losses repaired';
 
-/** Adds `n` to a figure that the runner prints at the end of the suite; without a runner it goes nowhere. */
+/** Adds `n` to a figure of the crash suite; test/run.mjs sums them over all files and prints them at its end. */
 export function figure(name: FigureName, n: number): void {
   const file = process.env.CRASH_FIGURES;
-  if (file) appendFileSync(file, `${JSON.stringify({ name, n })}\n`);
+  if (file) appendFileSync(file, `${JSON.stringify([name, n])}\n`);
 }
+
+/** What random choices of the suite start from: the same in every run unless CRASH_SEED says otherwise. */
+export const SEED = Number(process.env.CRASH_SEED ?? 20261121);
+
+/** How much longer than in CI random tests are to run. */
+export const LONGER = Math.max(1, Number(process.env.CRASH_LONG ?? 1));

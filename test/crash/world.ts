@@ -14,10 +14,13 @@ import { identityOf } from '../../src/claims.js';
 import { RouterError } from '../../src/errors.js';
 import { type Identity, identityKey } from '../../src/identity.js';
 import { locateHost } from '../../src/openclaw/locate.js';
+import { repoFiles } from '../../src/repo/files.js';
 import { type Journal, journalIn } from '../../src/repo/journal.js';
+import { openedRepo } from '../../src/repo/opened.js';
 import type { RepoDeps } from '../../src/repo/opening.js';
 import type { OpenRepo, Repo } from '../../src/repo/repo.js';
 import { openRepoAt } from '../../src/repo/store.js';
+import { initVault } from '../../src/repo/vault.js';
 import type { UseDeps } from '../../src/router/use.js';
 import type { Host, ReloadOutcome } from '../../src/slot/host.js';
 import type { Slot } from '../../src/slot/slot.js';
@@ -65,8 +68,8 @@ export interface World {
   readonly issuer: IssuerModel;
   /** Login files that were not imported yet. */
   readonly files: Map<Who, Login>;
-  /** ms by which this machine's clock is wrong. */
-  skew: number;
+  /** Makes this machine's clock wrong by that many more ms. */
+  skew(by: number): void;
   /** ms */
   pass(time: number): void;
   command(mishap: Mishap): Promise<Command>;
@@ -83,7 +86,9 @@ const START = Date.UTC(2026, 5, 1);
 
 /** @param real the encrypted repo on disk; else the one in memory. @param gateway whether OpenClaw's gateway runs */
 export async function makeWorld(real: boolean, gateway: boolean): Promise<World> {
-  const root = mkdtempSync(path.join(tmpdir(), 'codex-router-model-'));
+  // Nothing here cuts the power, so a folder in memory, where there is one, will do.
+  const room = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+  const root = mkdtempSync(path.join(room, 'codex-router-model-'));
   const state = makeState(path.join(root, 'openclaw'), {
     release: '2026.5.7',
     sessions: {},
@@ -91,12 +96,15 @@ export async function makeWorld(real: boolean, gateway: boolean): Promise<World>
   });
   let clock = START;
   const files = new Map<Who, Login>();
-  const now = () => clock + world.skew;
+  let skew = 0;
+  const now = () => clock + skew;
   const issuer = issuerModel(
     () => clock,
     async () => look(),
   );
-  const store = real ? onDisk(root, now) : inMemory(now);
+  const store = real ? await onDisk(root, now) : inMemory(now);
+  // Located once: it keeps nothing of what it reads, and each time costs more than the command.
+  const located = await hostIn(state, gateway, now);
 
   const tokenIn = (agent: Agent): string | null => entryIn(state, agent)?.refresh ?? null;
 
@@ -141,7 +149,9 @@ export async function makeWorld(real: boolean, gateway: boolean): Promise<World>
   const world: World = {
     issuer,
     files,
-    skew: 0,
+    skew(by) {
+      skew += by;
+    },
     pass(time) {
       clock += time;
     },
@@ -168,7 +178,7 @@ export async function makeWorld(real: boolean, gateway: boolean): Promise<World>
         backUp: null,
         outgrow: null,
       });
-      const host = guardHost(await hostIn(state, gateway, now), wire, (slot) => tearSlot(state, slot));
+      const host = guardHost(located, wire, (slot) => tearSlot(state, slot));
       const locks: string[] = [];
       const within = async <T>(name: 'grant' | 'router', work: () => Promise<T>): Promise<T> => {
         if (locks.includes('router') || locks.includes(name))
@@ -231,11 +241,13 @@ function inMemory(now: () => number): Store {
   return { repo: () => repo, journal: () => journal, tearSave: null, tearRemove: null };
 }
 
-function onDisk(root: string, now: () => number): Store {
+async function onDisk(root: string, now: () => number): Promise<Store> {
   const data = path.join(root, 'data');
   const deps: RepoDeps = testDeps({ folders: { data, config: path.join(root, 'config') }, now });
+  const { vault } = await initVault(deps, { kind: 'file', keyFile: null });
+  const files = repoFiles(data);
   return {
-    repo: () => openRepoAt(deps),
+    repo: () => ({ ...openRepoAt(deps), open: async () => openedRepo({ files, vault, now }) }),
     journal: () => journalIn(data),
     // The record is written before the index, and the index before the record is deleted.
     tearSave: async (work) => {

@@ -47,29 +47,36 @@ async function tokenIn(slot: FakeSlot): Promise<string | null> {
   return occupant.kind === 'login' ? refreshOf(occupant) : null;
 }
 
-t.test('a login in another agent is refused with who holds it, and taken from there with --move', async (t) => {
-  const [main, ops] = [fakeSlot(), fakeSlot({ agent: 'ops' })];
-  const host = fakeHost({ slots: [main, ops] });
-  const one = vault();
-  const [alice, bob] = [login('alice'), login('bob')];
-  await one.store(alice, bob);
-  await one.use(host, bob);
-  ops.hostPuts(SLOT, alice);
-  await t.rejects(one.use(host, alice), {
-    code: 'IDENTITY_IN_USE',
-    message: /^OpenClaw's agent ops holds this very login/,
-    hint: new RegExp(`^codex-router use ${keyOf(alice)} --move`),
-  });
-  const planned = await one.use(host, alice, { move: true, dryRun: true });
-  t.match(planned, { result: 'planned', moved: [{ name: "OpenClaw's agent ops" }] });
-  t.equal(ops.replacements, 0);
-  t.match(await one.use(host, alice, { move: true }), { result: 'switched', moved: [{ kind: 'slot' }] });
-  t.equal(await tokenIn(main), refreshOf(alice));
-  t.equal((await ops.read()).occupant.kind, 'absent');
-  t.strictSame(host.reloads.slice(-2), [null, alice.grant.expiresAt], 'the gateway is told of both, in that order');
-  t.equal((await one.entry(alice))?.placement?.slot, main.address.id);
-  t.strictSame(await one.doctor(host), []);
-});
+t.test(
+  'a login in another agent is refused with who holds it, and taken from there with --move',
+  async (t) => {
+    const [main, ops] = [fakeSlot(), fakeSlot({ agent: 'ops' })];
+    const host = fakeHost({ slots: [main, ops] });
+    const one = vault();
+    const [alice, bob] = [login('alice'), login('bob')];
+    await one.store(alice, bob);
+    await one.use(host, bob);
+    ops.hostPuts(SLOT, alice);
+    await t.rejects(one.use(host, alice), {
+      code: 'IDENTITY_IN_USE',
+      message: /^OpenClaw's agent ops holds this very login/,
+      hint: new RegExp(`^codex-router use ${keyOf(alice)} --move`),
+    });
+    const planned = await one.use(host, alice, { move: true, dryRun: true });
+    t.match(planned, { result: 'planned', moved: [{ name: "OpenClaw's agent ops" }] });
+    t.equal(ops.replacements, 0);
+    t.match(await one.use(host, alice, { move: true }), { result: 'switched', moved: [{ kind: 'slot' }] });
+    t.equal(await tokenIn(main), refreshOf(alice));
+    t.equal((await ops.read()).occupant.kind, 'absent');
+    t.strictSame(
+      host.reloads.slice(-2),
+      [null, alice.grant.expiresAt],
+      'the gateway is told of both, in that order',
+    );
+    t.equal((await one.entry(alice))?.placement?.slot, main.address.id);
+    t.strictSame(await one.doctor(host), []);
+  },
+);
 
 t.test('what the other agent made of the login is what is moved, and what goes into the slot', async (t) => {
   const [main, ops] = [fakeSlot(), fakeSlot({ agent: 'ops' })];
@@ -103,20 +110,23 @@ t.test('a login beside the slot of another agent is taken out alone; the slot ke
   t.strictSame((await ops.read()).neighbours, []);
 });
 
-t.test('a store that only chooses may hold the login beside its choice: it is taken from there too', async (t) => {
-  const [main, chooser] = [fakeSlot(), fakeSlot({ agent: 'ops', isChooser: true })];
-  const host = fakeHost({ slots: [main], choosers: [chooser] });
-  const all = { ...host, allSlots: async () => [main, chooser] };
-  const one = vault();
-  const alice = login('alice');
-  await one.store(alice);
-  chooser.hostPuts('openai-codex:alice', alice);
-  chooser.hostOrders(['openai-codex:alice'], null);
-  t.equal(await codeOf(one.use(all, alice)), 'IDENTITY_IN_USE');
-  t.equal((await one.use(all, alice, { move: true })).result, 'switched');
-  t.strictSame((await chooser.read()).neighbours, []);
-  t.equal((await chooser.read()).selectable, true);
-});
+t.test(
+  'a store that only chooses may hold the login beside its choice: it is taken from there too',
+  async (t) => {
+    const [main, chooser] = [fakeSlot(), fakeSlot({ agent: 'ops', isChooser: true })];
+    const host = fakeHost({ slots: [main], choosers: [chooser] });
+    const all = { ...host, allSlots: async () => [main, chooser] };
+    const one = vault();
+    const alice = login('alice');
+    await one.store(alice);
+    chooser.hostPuts('openai-codex:alice', alice);
+    chooser.hostOrders(['openai-codex:alice'], null);
+    t.equal(await codeOf(one.use(all, alice)), 'IDENTITY_IN_USE');
+    t.equal((await one.use(all, alice, { move: true })).result, 'switched');
+    t.strictSame((await chooser.read()).neighbours, []);
+    t.equal((await chooser.read()).selectable, true);
+  },
+);
 
 t.test('a login in another OpenClaw is taken from there, and only if we route that one', async (t) => {
   const there = fakeSlot({ stateDir: '/second' });
@@ -194,29 +204,32 @@ t.test('what Codex made of a login that was left shared counts as that login, an
   );
 });
 
-t.test('a holder that refreshes the login at the last moment is planned anew, and nothing is lost', async (t) => {
-  const slot = fakeSlot();
-  const ops = fakeSlot({ agent: 'ops' });
-  const host = fakeHost({ slots: [slot, ops] });
-  const one = vault();
-  const alice = login('alice');
-  await one.store(alice);
-  await one.use(host, alice, { agent: 'ops' });
-  const rotated = login('alice', 'rotated at the last moment', NOW);
-  const replace = ops.replace;
-  let first = true;
-  const racing: FakeSlot = Object.assign(Object.create(ops), {
-    replace: async (change: Parameters<FakeSlot['replace']>[0]) => {
-      if (first) ops.hostPuts(SLOT, rotated);
-      first = false;
-      return replace(change);
-    },
-  });
-  const race = { ...host, allSlots: async () => [slot, racing] };
-  t.match(await one.use(race, alice, { move: true }), { result: 'switched', moved: [{ kind: 'slot' }] });
-  t.equal(await tokenIn(slot), refreshOf(rotated));
-  t.equal((await ops.read()).occupant.kind, 'absent');
-});
+t.test(
+  'a holder that refreshes the login at the last moment is planned anew, and nothing is lost',
+  async (t) => {
+    const slot = fakeSlot();
+    const ops = fakeSlot({ agent: 'ops' });
+    const host = fakeHost({ slots: [slot, ops] });
+    const one = vault();
+    const alice = login('alice');
+    await one.store(alice);
+    await one.use(host, alice, { agent: 'ops' });
+    const rotated = login('alice', 'rotated at the last moment', NOW);
+    const replace = ops.replace;
+    let first = true;
+    const racing: FakeSlot = Object.assign(Object.create(ops), {
+      replace: async (change: Parameters<FakeSlot['replace']>[0]) => {
+        if (first) ops.hostPuts(SLOT, rotated);
+        first = false;
+        return replace(change);
+      },
+    });
+    const race = { ...host, allSlots: async () => [slot, racing] };
+    t.match(await one.use(race, alice, { move: true }), { result: 'switched', moved: [{ kind: 'slot' }] });
+    t.equal(await tokenIn(slot), refreshOf(rotated));
+    t.equal((await ops.read()).occupant.kind, 'absent');
+  },
+);
 
 t.test('a crash between taking it out and putting it in leaves it in the repo alone', async (t) => {
   const [slot, ops] = [fakeSlot(), fakeSlot({ agent: 'ops' })];
@@ -243,7 +256,10 @@ t.test('a crash between taking it out and putting it in leaves it in the repo al
   t.equal((await ops.read()).occupant.kind, 'absent');
   t.equal(refreshOf(one.repo.sealed(keyOf(alice))), refreshOf(rotated));
   t.equal((await one.entry(alice))?.placement, null);
-  t.strictSame((await one.doctor(host)).filter(({ danger }) => danger), []);
+  t.strictSame(
+    (await one.doctor(host)).filter(({ danger }) => danger),
+    [],
+  );
   t.equal((await one.use(host, alice)).result, 'switched', 'and nobody else has it any more');
 });
 
@@ -321,54 +337,60 @@ t.test('copies that a release makes of one login are one holder', async (t) => {
   t.strictSame(await one.doctor(host), []);
 });
 
-t.test('doctor tells doubts, unfinished switches, damaged lines and what cannot be read, and writes nothing', async (t) => {
-  const ops = fakeSlot({ agent: 'ops' });
-  const host = fakeHost({ slots: [fakeSlot(), ops] });
-  const one = vault();
-  const [alice, bob] = [login('alice'), login('bob')];
-  await one.store(alice, bob);
-  const open = await one.repo.open();
-  await open.doubt(keyOf(alice), 'refresh-sent');
-  await open.place(keyOf(bob), {
-    slot: '/gone#main#openai-codex:default',
-    fingerprint: open.fingerprint(bob.grant),
-    at: NOW,
-  });
-  const { accountId, userId } = alice.identity;
-  const to = { accountId, userId };
-  await one.journal.begin({ slot: '/fake#main#x', from: null, to, pins: [], undoes: null }, NOW);
-  const unreadable: FakeSlot = Object.assign(Object.create(ops), {
-    read: async () => {
-      throw new RouterError('SLOT_UNREADABLE', 'it is not JSON');
-    },
-  });
-  const calls = one.repo.calls.length;
-  const gone = async (stateDir: string) => {
-    if (stateDir === '/gone') throw new RouterError('HOST_NOT_FOUND', 'there is no OpenClaw');
-    return host;
-  };
-  const { examine } = await import('../../src/router/doctor.js');
-  const deps = {
-    ...one.deps(host),
-    hostAt: gone,
-    host: { ...host, allSlots: async () => [fakeSlot(), unreadable] },
-    journal: { ...one.journal, damaged: async () => 2 },
-  };
-  const found = await examine(deps, open);
-  t.strictSame(
-    found.map(({ code, danger }) => [code, danger]),
-    [
-      ['HOLDER_UNREADABLE', false],
-      ['HOLDER_UNKNOWN', false],
-      ['LOGIN_DOUBTFUL', false],
-      ['SWITCH_UNFINISHED', false],
-      ['JOURNAL_DAMAGED', false],
-    ],
-  );
-  t.match(found[2], { remedy: `codex-router refresh ${keyOf(alice)}` });
-  t.strictSame(one.repo.calls.slice(calls).filter((call) => !/^(open|load)/.test(call)), []);
-  t.equal(await host.owner(), null);
-});
+t.test(
+  'doctor tells doubts, unfinished switches, damaged lines and what cannot be read, and writes nothing',
+  async (t) => {
+    const ops = fakeSlot({ agent: 'ops' });
+    const host = fakeHost({ slots: [fakeSlot(), ops] });
+    const one = vault();
+    const [alice, bob] = [login('alice'), login('bob')];
+    await one.store(alice, bob);
+    const open = await one.repo.open();
+    await open.doubt(keyOf(alice), 'refresh-sent');
+    await open.place(keyOf(bob), {
+      slot: '/gone#main#openai-codex:default',
+      fingerprint: open.fingerprint(bob.grant),
+      at: NOW,
+    });
+    const { accountId, userId } = alice.identity;
+    const to = { accountId, userId };
+    await one.journal.begin({ slot: '/fake#main#x', from: null, to, pins: [], undoes: null }, NOW);
+    const unreadable: FakeSlot = Object.assign(Object.create(ops), {
+      read: async () => {
+        throw new RouterError('SLOT_UNREADABLE', 'it is not JSON');
+      },
+    });
+    const calls = one.repo.calls.length;
+    const gone = async (stateDir: string) => {
+      if (stateDir === '/gone') throw new RouterError('HOST_NOT_FOUND', 'there is no OpenClaw');
+      return host;
+    };
+    const { examine } = await import('../../src/router/doctor.js');
+    const deps = {
+      ...one.deps(host),
+      hostAt: gone,
+      host: { ...host, allSlots: async () => [fakeSlot(), unreadable] },
+      journal: { ...one.journal, damaged: async () => 2 },
+    };
+    const found = await examine(deps, open);
+    t.strictSame(
+      found.map(({ code, danger }) => [code, danger]),
+      [
+        ['HOLDER_UNREADABLE', false],
+        ['HOLDER_UNKNOWN', false],
+        ['LOGIN_DOUBTFUL', false],
+        ['SWITCH_UNFINISHED', false],
+        ['JOURNAL_DAMAGED', false],
+      ],
+    );
+    t.match(found[2], { remedy: `codex-router refresh ${keyOf(alice)}` });
+    t.strictSame(
+      one.repo.calls.slice(calls).filter((call) => !/^(open|load)/.test(call)),
+      [],
+    );
+    t.equal(await host.owner(), null);
+  },
+);
 
 t.test('one login under two identities is told', async (t) => {
   const one = vault();

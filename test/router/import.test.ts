@@ -568,7 +568,7 @@ function slotWith(
 }
 
 function hostOf(...slots: readonly Slot[]): Partial<ImportParts> {
-  const host = { allSlots: async () => slots } as unknown as Host;
+  const host = { ...fakeHost({ slots: [fakeSlot()] }), allSlots: async () => slots };
   return { host: async () => host };
 }
 

@@ -1,8 +1,12 @@
+import fc from 'fast-check';
 import t from 'tap';
 import { RouterError } from '../../src/errors.js';
+import type { Holding } from '../../src/holding.js';
 import { claimHost, ownerNotes, renewClaim, requireOwner } from '../../src/router/owner.js';
+import { refreshes } from '../../src/router/refreshes.js';
 import { fakeHost } from '../contract/fake-host.js';
 import { fakeSlot } from '../contract/fake-slot.js';
+import { DAY } from '../kit/tokens.js';
 import { codeOf } from './support.js';
 import { keyOf, login, NOW, refreshOf, SLOT, vault } from './vaults.js';
 
@@ -11,26 +15,29 @@ function shared() {
   return { slot, host: fakeHost({ slots: [slot], sessions: [{ key: 'agent:main:main' }] }) };
 }
 
-t.test('the first router that writes leaves its name, and the second is refused with nothing written', async (t) => {
-  const { slot, host } = shared();
-  const [one, other] = [vault(), vault()];
-  const [alice, bob] = [login('alice'), login('bob')];
-  await one.store(alice);
-  await other.store(bob);
-  await one.use(host, alice, { dryRun: true });
-  t.equal(await host.owner(), null, 'looking leaves nothing');
-  await one.use(host, alice);
-  const owner = await host.owner();
-  t.equal(owner?.vaultId, one.repo.vaultId);
-  t.equal(owner?.generation, (await one.repo.standing())?.generation, 'up to the last write of the index');
-  t.equal(await codeOf(other.use(host, bob)), 'HOST_OWNED');
-  t.equal(slot.replacements, 1);
-  t.strictSame(await host.owner(), owner);
-  t.strictSame(other.journal.records, []);
-  const planned = await other.use(host, bob, { dryRun: true });
-  t.match(planned, { result: 'planned', notes: [{ code: 'HOST_OWNED' }] });
-  t.equal((await one.use(host, alice)).result, 'already-active', 'the first goes on');
-});
+t.test(
+  'the first router that writes leaves its name, and the second is refused with nothing written',
+  async (t) => {
+    const { slot, host } = shared();
+    const [one, other] = [vault(), vault()];
+    const [alice, bob] = [login('alice'), login('bob')];
+    await one.store(alice);
+    await other.store(bob);
+    await one.use(host, alice, { dryRun: true });
+    t.equal(await host.owner(), null, 'looking leaves nothing');
+    await one.use(host, alice);
+    const owner = await host.owner();
+    t.equal(owner?.vaultId, one.repo.vaultId);
+    t.equal(owner?.generation, (await one.repo.standing())?.generation, 'up to the last write of the index');
+    t.equal(await codeOf(other.use(host, bob)), 'HOST_OWNED');
+    t.equal(slot.replacements, 1);
+    t.strictSame(await host.owner(), owner);
+    t.strictSame(other.journal.records, []);
+    const planned = await other.use(host, bob, { dryRun: true });
+    t.match(planned, { result: 'planned', notes: [{ code: 'HOST_OWNED' }] });
+    t.equal((await one.use(host, alice)).result, 'already-active', 'the first goes on');
+  },
+);
 
 t.test('of two routers that find no owner at the same moment one comes first', async (t) => {
   const { host } = shared();
@@ -49,7 +56,11 @@ t.test('an owner that cannot be read is never taken for nobody', async (t) => {
   t.equal(await codeOf(one.use(broken, alice)), 'HOST_UNREADABLE');
   t.equal(slot.replacements, 0);
   t.match(await ownerNotes(broken, one.repo), [{ code: 'HOST_UNREADABLE' }]);
-  t.match(await renewClaim(broken, await one.repo.open(), NOW), [{ code: 'HOST_UNREADABLE' }], 'a note, at the end');
+  t.match(
+    await renewClaim(broken, await one.repo.open(), NOW),
+    [{ code: 'HOST_UNREADABLE' }],
+    'a note, at the end',
+  );
   t.match(await one.doctor(broken), [{ code: 'OWNER_UNREADABLE', danger: true }]);
 });
 
@@ -136,36 +147,40 @@ t.test('a login left in a host that another router has taken is not ours to use 
   t.match(await one.doctor(second), [{ code: 'HOST_OWNED', danger: true }]);
 });
 
-t.test('a vault that was put back from a back-up is told by the owner file, however much is written to it since', async (t) => {
-  const { host } = shared();
-  const one = vault();
-  const [alice, bob] = [login('alice'), login('bob')];
-  await one.store(alice, bob);
-  await one.use(host, alice);
-  const ahead = (await host.owner())?.generation ?? 0;
-  const claimed = await host.owner();
-  // The same vault, apart since before that switch.
-  const older = vault();
-  Object.assign(older.repo, { vaultId: one.repo.vaultId });
-  const open = await older.repo.open();
-  Object.assign(open, { vaultId: one.repo.vaultId });
-  await older.store(alice, bob);
-  t.equal(await codeOf(older.use(host, bob)), 'VAULT_ROLLED_BACK');
-  while (((await older.repo.standing())?.generation ?? 0) <= ahead) await older.store(login('carol'));
-  t.equal(await codeOf(older.use(host, bob)), 'VAULT_ROLLED_BACK', 'also when it has counted past it');
-  t.strictSame(await host.owner(), claimed);
+t.test(
+  'a vault that was put back from a back-up is told by the owner file, however much is written to it since',
+  async (t) => {
+    const { host } = shared();
+    const one = vault();
+    const [alice, bob] = [login('alice'), login('bob')];
+    await one.store(alice, bob);
+    await one.use(host, alice);
+    const ahead = (await host.owner())?.generation ?? 0;
+    const claimed = await host.owner();
+    // The same vault, apart since before that switch.
+    const older = vault();
+    Object.assign(older.repo, { vaultId: one.repo.vaultId });
+    const open = await older.repo.open();
+    Object.assign(open, { vaultId: one.repo.vaultId });
+    await older.store(alice, bob);
+    t.equal(await codeOf(older.use(host, bob)), 'VAULT_ROLLED_BACK');
+    await older.store(login('carol'));
+    while (((await older.repo.standing())?.generation ?? 0) <= ahead) await older.store(login('carol'));
+    t.equal(await codeOf(older.use(host, bob)), 'VAULT_ROLLED_BACK', 'also when it has counted past it');
+    t.strictSame(await host.owner(), claimed);
 
-  const answer = await older.adopt(host);
-  t.equal(answer.was, 'ahead');
-  t.strictSame(
-    answer.doubted.map(({ identity }) => identity.email).sort(),
-    ['bob@example.test', 'carol@example.test'],
-    'all but the one that is proved to be in the slot',
-  );
-  t.ok(((await host.owner())?.generation ?? 0) > ahead);
-  t.equal(await codeOf(older.use(host, bob)), 'LOGIN_DOUBTFUL');
-  t.equal(await codeOf(one.use(host, bob)), 'VAULT_ROLLED_BACK', 'the other copy is refused now');
-});
+    const answer = await older.adopt(host);
+    t.equal(answer.was, 'ahead');
+    t.strictSame(
+      answer.doubted.map(({ identity }) => identity.email).sort(),
+      ['bob@example.test', 'carol@example.test'],
+      'all but the one that is proved to be in the slot',
+    );
+    t.ok(((await host.owner())?.generation ?? 0) > ahead);
+    t.equal(await codeOf(older.use(host, bob)), 'LOGIN_DOUBTFUL');
+    t.equal(await codeOf(one.use(host, bob)), 'VAULT_ROLLED_BACK', 'the other copy is refused now');
+  },
+);
 
 t.test('the gate passes our own file and one of long ago', async (t) => {
   const { host } = shared();
@@ -179,4 +194,114 @@ t.test('the gate passes our own file and one of long ago', async (t) => {
   t.strictSame(await host.owner(), first, 'claimed once');
   t.strictSame(await renewClaim(host, open, NOW), []);
   t.not((await host.owner())?.generation, first?.generation, 'renewed');
+});
+
+/** The server's side of every login: which refresh tokens are still good, and how often a spent one was presented. */
+function issuerOf(logins: readonly Holding[]) {
+  const live = new Set(logins.map((one) => one.grant.refreshToken.reveal()));
+  let made = 0;
+  const counts = { reuses: 0, refreshes: 0 };
+  const next = (who: Holding, issuedAt: number): Holding => {
+    made += 1;
+    const name = NAMES.find((one) => keyOf(login(one)) === keyOf(who)) ?? 'alice';
+    const holding = login(name, `n${made}`, issuedAt);
+    live.add(holding.grant.refreshToken.reveal());
+    return holding;
+  };
+  return {
+    live,
+    counts,
+    next,
+    refresh(who: Holding, issuedAt: number): Holding | null {
+      const token = who.grant.refreshToken.reveal();
+      counts.refreshes += 1;
+      if (!live.delete(token)) {
+        counts.reuses += 1;
+        return null;
+      }
+      return next(who, issuedAt);
+    },
+  };
+}
+
+const NAMES = ['alice', 'bob', 'carol'] as const;
+
+t.test('whatever two routers do on two hosts, no token is spent twice and none is lost', async (t) => {
+  const total = { reuses: 0, refreshes: 0, uses: 0, adoptions: 0, moves: 0, refused: 0 };
+  const who = fc.constantFrom(...NAMES);
+  const which = fc.constantFrom(0, 1);
+  const step = fc.record({
+    what: fc.constantFrom('use', 'use', 'move', 'adopt', 'host-refresh', 'host-refresh', 'refresh', 'login'),
+    who,
+    router: which,
+    host: which,
+    // Clocks prove nothing: what is newer may have been issued earlier.
+    issuedAt: fc.integer({ min: NOW - 3 * DAY, max: NOW }),
+  });
+  const steps = fc.array(step, { minLength: 10, maxLength: 40 });
+  await fc.assert(
+    fc.asyncProperty(steps, async (todo) => {
+      const slots = [fakeSlot(), fakeSlot({ stateDir: '/second' })] as const;
+      const hosts = [
+        fakeHost({ slots: [slots[0]] }),
+        fakeHost({ slots: [slots[1]], stateDir: '/second' }),
+      ] as const;
+      const first = NAMES.map((name) => login(name));
+      const issuer = issuerOf(first);
+      const elsewhere = { '/fake': hosts[0], '/second': hosts[1] };
+      const routers = [vault({ elsewhere }), vault({ elsewhere })] as const;
+      await routers[0].store(...first.slice(0, 2));
+      await routers[1].store(...first.slice(2));
+      for (const { what, who: name, router, host, issuedAt } of todo) {
+        const [mine, there, slot] = [routers[router], hosts[host], slots[host]];
+        if (mine === undefined || there === undefined || slot === undefined) throw new Error('no such one');
+        const person = login(name);
+        try {
+          if (what === 'use' || what === 'move') {
+            const { moved } = await mine.use(there, person, { move: what === 'move' });
+            total.uses += 1;
+            total.moves += moved.length;
+          } else if (what === 'adopt') {
+            total.adoptions += (await mine.adopt(there)).was === 'other' ? 1 : 0;
+          } else if (what === 'login') {
+            if (issuedAt % 4 === 0) await mine.store(issuer.next(person, issuedAt));
+          } else if (what === 'host-refresh') {
+            const { occupant } = await slot.read();
+            const renewed = occupant.kind === 'login' ? issuer.refresh(occupant, issuedAt) : null;
+            if (renewed !== null) slot.hostPuts(SLOT, renewed);
+          } else {
+            const endpoint = {
+              refresh: async (grant: Holding['grant']) => {
+                const renewed = issuer.refresh({ ...person, grant }, issuedAt);
+                return renewed === null
+                  ? { kind: 'refused' as const, reason: 'reused' as const, why: 'it was spent' }
+                  : { kind: 'renewed' as const, grant: renewed.grant };
+              },
+            };
+            await refreshes({ ...mine.deps(there), endpoint }, { kind: 'one', selector: keyOf(person) });
+          }
+        } catch (error) {
+          if (!(error instanceof RouterError)) throw error;
+          total.refused += 1;
+        }
+      }
+      total.refreshes += issuer.counts.refreshes;
+      total.reuses += issuer.counts.reuses;
+      if (issuer.counts.reuses > 0) throw new Error('a token was spent twice');
+      for (const person of first) {
+        const copies = routers.map(({ repo }) => refreshOf(repo.sealed(keyOf(person))));
+        for (const slot of slots) {
+          const { occupant } = await slot.read();
+          if (occupant.kind === 'login') copies.push(refreshOf(occupant));
+        }
+        for (const { repo } of routers) copies.push(...repo.backUps.map(({ holding }) => refreshOf(holding)));
+        const isAlive = copies.some((token) => token !== null && issuer.live.has(token));
+        if (!isAlive) throw new Error(`the login of ${person.identity.email} is lost`);
+      }
+    }),
+    { numRuns: 150 },
+  );
+  t.comment(JSON.stringify(total));
+  t.equal(total.reuses, 0);
+  for (const count of [total.refreshes, total.uses, total.adoptions, total.moves]) t.ok(count > 5);
 });

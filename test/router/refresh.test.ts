@@ -2,7 +2,7 @@ import t from 'tap';
 import { RouterError } from '../../src/errors.js';
 import type { Holding } from '../../src/holding.js';
 import { identityKey } from '../../src/identity.js';
-import { type RefreshDeps, refresh } from '../../src/router/refresh.js';
+import { type RefreshDeps, type RefreshOccasion, refresh } from '../../src/router/refresh.js';
 import { refreshes } from '../../src/router/refreshes.js';
 import type { RefreshAnswer } from '../../src/router/token-endpoint.js';
 import { Secret } from '../../src/secret.js';
@@ -29,7 +29,7 @@ interface Bench {
   /** What is done while a request is under way. */
   meanwhile: () => Promise<void>;
   deps(): Promise<RefreshDeps>;
-  run(holding: Holding, byName?: boolean): ReturnType<typeof refresh>;
+  run(holding: Holding, occasion?: RefreshOccasion): ReturnType<typeof refresh>;
   all(wish: Parameters<typeof refreshes>[1]): ReturnType<typeof refreshes>;
   doubtOf(holding: Holding): Promise<string | null>;
 }
@@ -66,7 +66,7 @@ function bench(...answers: (RefreshAnswer | Error)[]): Bench {
     sent,
     meanwhile: async () => undefined,
     deps: async () => deps,
-    run: async (holding, byName = true) => refresh(deps, await repo.open(), holding.identity, byName),
+    run: async (holding, occasion = 'named') => refresh(deps, await repo.open(), holding.identity, occasion),
     all: (wish) => refreshes({ ...deps, repo, opening: repo.open() }, wish),
     doubtOf: async (holding) =>
       (await repo.list()).find(({ identity }) => identityKey(identity) === identityKey(holding.identity))
@@ -184,6 +184,14 @@ t.test('a crashed refresh that cannot be sent now stays in doubt', async (t) => 
   await open.doubt(identityKey(alice.identity), 'refresh-sent');
   t.match(await it.run(alice), { result: 'failed' });
   t.equal(await it.doubtOf(alice), 'refresh-sent');
+});
+
+t.test('a refresh that another process was in the middle of is not repeated to settle it', async (t) => {
+  const alice = login('alice');
+  const it = bench();
+  await (await it.repo.open()).save(alice, { source: 'codex' });
+  t.equal(await it.run(alice, 'settle'), null);
+  t.strictSame(it.sent, []);
 });
 
 t.test("another person's tokens are refused, sealed, and stored over nobody", async (t) => {

@@ -619,6 +619,39 @@ t.test('a session store that is busy leaves the switch done and the pin pending'
   t.equal(journal.records.length, 1);
 });
 
+t.test('pins are watched in all agents at once, and what was put back is counted', async (t) => {
+  const { run, store, host } = bench({
+    slots: [fakeSlot({ profileId: 'openai:default' })],
+    copies: [fakeSlot({ agent: 'research', profileId: 'openai:default' })],
+    provider: 'openai',
+    sessions: [{ key: 'agent:main:telegram:direct:7', pinnedTo: 'openai-codex:default' }],
+  });
+  await store(login('bob'));
+  const [entry] = await host.pinsOf('main').read();
+  const steps: string[] = [];
+  const pinsOf: typeof host.pinsOf = (agent) => ({
+    ...host.pinsOf(agent),
+    read: async () => (entry === undefined ? [] : [{ ...entry, key: `agent:${agent}:telegram:direct:7` }]),
+    set: async (keys, id) => {
+      steps.push(`set ${agent}`);
+      return await host.pinsOf(agent).set(keys, id);
+    },
+    keep: async (outcomes, id) => {
+      steps.push(`watch ${agent}`);
+      await new Promise((wake) => setImmediate(wake));
+      steps.push(`end ${id}`);
+      return outcomes.map((outcome) => ({ ...outcome, repaired: 2 }));
+    },
+  });
+  const answer = await run(keyOf(login('bob')), {}, { host: { ...host, pinsOf } });
+  t.same(steps, [
+    ...['set main', 'set research'],
+    ...['watch main', 'watch research', 'end openai:default', 'end openai:default'],
+  ]);
+  const notes = answer.notes.filter(({ code }) => code === 'PINS_REPAIRED');
+  t.match(notes, [{ text: /^2 session entries .* put back$/ }, { text: /^2 / }]);
+});
+
 t.test(
   'what an upgrade left over is looked for again after a run that could not pin, in every agent that follows',
   async (t) => {

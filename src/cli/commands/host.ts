@@ -1,9 +1,11 @@
 import { relative } from 'node:path';
-import type { FoundStore } from '../../slot/host.js';
+import { RouterError } from '../../errors.js';
+import { ownerNotes } from '../../router/owner.js';
+import type { FoundStore, HostNote } from '../../slot/host.js';
 import type { Residue } from '../../slot/residue.js';
 import { showText } from '../../text.js';
 import type { Cli } from '../cli.js';
-import { compose } from '../compose.js';
+import { compose, type Parts } from '../compose.js';
 import { DONE, type HostDocument } from '../documents.js';
 import type { HostOptions } from '../options.js';
 import { table } from '../paint.js';
@@ -25,9 +27,19 @@ export async function runHost(cli: Cli, options: HostCommandOptions): Promise<vo
     agents: [...found.agents],
     locks: [...found.locks],
     residue: residue && residueIn(residue, cli.now()),
-    notes: [...found.notes],
+    notes: [...found.notes, ...(found.refusal === null ? await owner(parts) : [])],
   };
   cli.print(document, () => (document.residue === null ? text(document) : residueText(document)));
+}
+
+/** Which codex-router routes it, where that is another; needs the index, and not the vault. */
+async function owner(parts: Parts): Promise<readonly HostNote[]> {
+  try {
+    return await ownerNotes(await parts.host(), parts.repo);
+  } catch (error) {
+    if (!(error instanceof RouterError)) throw error;
+    return [{ code: error.code, text: error.message }];
+  }
 }
 
 function residueIn({ files, notLookedAt }: Residue, now: number): HostDocument['residue'] {

@@ -17,6 +17,7 @@ import {
 import { findInHost } from '../../router/import-openclaw.js';
 import type { LoginHome, LoginSource } from '../../router/import-source.js';
 import type { Candidate } from '../../router/import-step.js';
+import { claimHost, renewClaim, requireOwner } from '../../router/owner.js';
 import { candidateOf } from '../../router/resolve.js';
 import type { Host } from '../../slot/host.js';
 import { showText } from '../../text.js';
@@ -153,6 +154,8 @@ async function fromCopies(
   const repo = await parts.openRepo();
   const result = await parts.withLock(async () => {
     const fingerprint: OpenRepo['fingerprint'] = (grant) => repo.fingerprint(grant);
+    // What is imported from there is held there, so it has to be our host.
+    if (host !== null) await requireOwner(host, repo);
     const found =
       from.kind === 'copy' || host === null
         ? { candidates: from.kind === 'copy' ? [copied(from, repo)] : [], skipped: [] }
@@ -163,7 +166,11 @@ async function fromCopies(
       decision,
       found.skipped,
     );
-    const imported = await parts.critical(() => applyImport(repo, plan));
+    const { imported, renewed } = await parts.critical(async () => {
+      if (host !== null) await claimHost(host, repo, parts.now());
+      const imported = await applyImport(repo, plan);
+      return { imported, renewed: host === null ? [] : await renewClaim(host, repo, parts.now()) };
+    });
     const notes =
       from.kind === 'copy'
         ? [
@@ -172,7 +179,7 @@ async function fromCopies(
               text: `${from.from} is a copy: whoever holds the original shares this login, and the first to refresh it shuts the other out`,
             },
           ]
-        : [];
+        : renewed;
     return { imported, skipped: plan.skipped, notes };
   });
   return { result, entries: await repo.list() };

@@ -1,0 +1,200 @@
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { nativeState } from '../kit/native.js';
+import { router, type Sandbox } from '../kit/router.js';
+import { chatSessions, makeState, PIN, profileOf } from '../kit/state.js';
+import { codexAuthJson, type Login, loginOf } from '../kit/tokens.js';
+import { type Known, keyOf, newest, type Scenario, type Sight, type Situation } from './bed.js';
+
+/** Every command that changes something, each in the situation in which it changes most. */
+
+const SLOT = 'openai-codex:default';
+type Env = Readonly<Record<string, string>>;
+
+const LOOKS = [{ args: ['list', '--json'] }, { args: ['status', '--json'] }] as const;
+
+/** OpenClaw has rotated the occupant's grant since it was stored: it must come home before it is overwritten. */
+export const useRotated: Scenario = {
+  name: 'use, on a JSON host that rotated the occupant',
+  args: ['use', 'bob', '--json'],
+  others: [{ args: ['use', 'carol', '--json'] }, LOOKS[0], { args: ['use', 'alice', '--json'] }, LOOKS[1]],
+  eyes: '2026.5.7',
+  prepare: async (_, box, env) => {
+    const [old, alice, bob, carol] = [loginOf('alice'), loginOf('alice'), loginOf('bob'), loginOf('carol')];
+    const state = { release: '2026.4.23', order: [SLOT], sessions: pinnedSessions() } as const;
+    makeState(box.stateDir, { ...state, slot: old });
+    await ok(box, env, ['import', '--from', 'openclaw']);
+    await ok(box, env, ['alias', keyOf(alice), 'alice']);
+    await store(box, env, bob, 'bob');
+    await store(box, env, carol, 'carol');
+    makeState(box.stateDir, { ...state, slot: alice });
+    return onSlot(SLOT, bob, [alice, bob, carol]);
+  },
+};
+
+/** The occupant is nobody's that is stored, and the wanted login lies beside the slot under another name. */
+export const useNeighbour: Scenario = {
+  name: 'use of a neighbour, on a JSON host whose occupant was never stored',
+  args: ['use', 'carol', '--json'],
+  others: [{ args: ['use', 'bob', '--json'] }, ...LOOKS],
+  eyes: '2026.3.28',
+  prepare: async (_, box, env) => {
+    const [alice, bob, carol] = [loginOf('alice'), loginOf('bob'), loginOf('carol')];
+    const state = { release: '2026.3.28', sessions: pinnedSessions() } as const;
+    const others = { 'openai-codex:carol@example.test': profileOf(carol, '2026.3.28') };
+    makeState(box.stateDir, { ...state, others });
+    await ok(box, env, ['import', '--from', 'openclaw']);
+    await ok(box, env, ['alias', keyOf(carol), 'carol']);
+    await store(box, env, bob, 'bob');
+    makeState(box.stateDir, { ...state, slot: alice, others });
+    return onSlot(SLOT, carol, [alice, bob, carol]);
+  },
+};
+
+export const useSqlite: Scenario = {
+  name: 'use, on a SQLite host that rotated the occupant',
+  args: ['use', 'bob', '--json'],
+  others: [{ args: ['use', 'carol', '--json'] }, ...LOOKS, { args: ['use', 'alice', '--json'] }],
+  node: process.execPath,
+  eyes: '2026.9.6',
+  prepare: async (t, box, env) => {
+    const state = await nativeState(t, box, '2026.9.6');
+    if (state === null) return null;
+    const [alice, bob] = [loginOf('alice'), loginOf('bob')];
+    const carol = state.logins.neighbour;
+    await ok(box, env, ['import', '--from', 'openclaw']);
+    await ok(box, env, ['alias', keyOf(alice), 'alice']);
+    await ok(box, env, ['alias', keyOf(carol), 'carol']);
+    await store(box, env, bob, 'bob');
+    state.plant(alice);
+    return onSlot(state.traits.slot, bob, [alice, bob, carol]);
+  },
+};
+
+/** The first command of all: key, vault and record are made. */
+export const importFirst: Scenario = {
+  name: 'import, the very first',
+  args: ['import', '--from', '-', '--alias', 'bob', '--json'],
+  others: [{ args: ['list', '--json'] }],
+  prepare: async () => {
+    const bob = loginOf('bob');
+    return { ...stored([], [bob]), input: codexAuthJson(bob) };
+  },
+};
+
+/** The stored one is sealed as a back-up first. */
+export const importNewer: Scenario = {
+  name: 'import of a newer login over a stored one',
+  args: ['import', '--from', '-', '--json'],
+  others: [{ args: ['use', 'bob', '--json'] }, { args: ['list', '--json'] }],
+  prepare: async (_, box, env) => {
+    const [alice, carol] = [loginOf('alice'), loginOf('carol')];
+    const [old, bob] = [loginOf('bob', { issuedAt: Date.now() - 60_000 }), loginOf('bob')];
+    makeState(box.stateDir, { release: '2026.5.7', slot: alice });
+    await ok(box, env, ['import', '--from', 'openclaw']);
+    await store(box, env, carol, 'carol');
+    await store(box, env, old, 'bob');
+    return { ...stored([alice, carol], [bob]), input: codexAuthJson(bob) };
+  },
+};
+
+/** The login is moved out of the Codex CLI's home, and never is in no place. */
+export const importTake: Scenario = {
+  name: 'import --take of the Codex login',
+  args: ['import', '--take', '--json'],
+  others: [
+    { args: ['list', '--json'] },
+    // The login of which nothing is stored yet, or which a left-over file still holds.
+    { args: ['use', 'bob@example.test', '--json'], allow: ['IDENTITY_NOT_FOUND', 'IDENTITY_IN_USE'] },
+  ],
+  prepare: async (_, box, env) => {
+    const [alice, bob] = [loginOf('alice'), loginOf('bob')];
+    makeState(box.stateDir, { release: '2026.5.7', slot: alice });
+    await ok(box, env, ['import', '--from', 'openclaw']);
+    writeFileSync(path.join(box.codexHome, 'auth.json'), codexAuthJson(bob), { mode: 0o600 });
+    const [, arriving] = stored([alice], [bob]).known;
+    return {
+      known: [newest(alice), ...(arriving ? [{ ...arriving, arrives: false }] : [])],
+      // It is taken already.
+      again: ['LOGIN_NOT_FOUND'],
+      finished: (seen) => [
+        ...stored([alice], [bob]).finished(seen),
+        ...seen.codex.map(({ place }) => `${place} is still there`),
+      ],
+    };
+  },
+};
+
+export const importOpenClaw: Scenario = {
+  name: 'import --from openclaw',
+  args: ['import', '--from', 'openclaw', '--json'],
+  others: [LOOKS[0], { args: ['use', 'bob', '--json'] }],
+  prepare: async (_, box, env) => {
+    const [alice, bob, carol] = [loginOf('alice'), loginOf('bob'), loginOf('carol')];
+    const others = { 'openai-codex:carol@example.test': profileOf(carol, '2026.5.7') };
+    makeState(box.stateDir, { release: '2026.5.7', slot: alice, others });
+    await store(box, env, bob, 'bob');
+    const { known, finished } = stored([bob], [alice, carol]);
+    return { known: known.map((one) => ({ ...one, arrives: false })), finished };
+  },
+};
+
+/** Another key for the vault; no record is touched, and one rename decides. */
+export const rekey: Scenario = {
+  name: 'vault rekey',
+  args: ['vault', 'rekey', '--to', 'file', '--json'],
+  others: [{ args: ['use', 'bob', '--json'] }, { args: ['vault', 'status', '--check', '--json'] }],
+  prepare: async (_, box, env) => {
+    const [alice, bob] = [loginOf('alice'), loginOf('bob')];
+    makeState(box.stateDir, { release: '2026.5.7', slot: alice });
+    await ok(box, env, ['import', '--from', 'openclaw']);
+    await store(box, env, bob, 'bob');
+    return stored([alice, bob], []);
+  },
+};
+
+async function store(box: Sandbox, env: Env, login: Login, alias: string): Promise<void> {
+  await ok(box, env, ['import', '--from', '-', '--alias', alias], codexAuthJson(login));
+}
+
+async function ok(box: Sandbox, env: Env, args: readonly string[], input?: string): Promise<void> {
+  const run = await router(box, args, { env, ...(input === undefined ? {} : { input }) });
+  if (run.code !== 0) throw new Error(`${args.join(' ')} failed: ${run.stdout}${run.stderr}`);
+}
+
+/** The main chat and a direct one are pinned to the slot already. */
+function pinnedSessions(): Record<string, Record<string, unknown>> {
+  const sessions = chatSessions();
+  const direct = 'agent:main:telegram:direct:1001';
+  return { ...sessions, [direct]: { ...sessions[direct], ...PIN } };
+}
+
+/** The command ends with this login in the slot, and every identity's newest grant in the repo. */
+function onSlot(slot: string, login: Login, identities: readonly Login[]): Situation {
+  const { known, finished } = stored(identities, []);
+  return {
+    known,
+    finished: (seen) => {
+      const there = seen.host.logins.find(({ profileId }) => profileId === slot);
+      const right = there?.refresh === login.refresh && there.access === login.access;
+      return [...finished(seen), ...(right ? [] : [`${slot} is not ${login.email}`])];
+    },
+  };
+}
+
+/** The command ends with all of these in the repo; some come with it. */
+function stored(
+  before: readonly Login[],
+  arriving: readonly Login[],
+): { readonly known: readonly Known[]; readonly finished: (seen: Sight) => readonly string[] } {
+  return {
+    known: [
+      ...before.map((login) => newest(login)),
+      ...arriving.map((login) => newest(login, { arrives: true })),
+    ],
+    finished: (seen) =>
+      [...before, ...arriving]
+        .filter((login) => seen.stored.get(keyOf(login))?.refresh !== login.refresh)
+        .map((login) => `the repo has not the newest grant of ${login.email}`),
+  };
+}
