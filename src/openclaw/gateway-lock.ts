@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readFile, realpath } from '../os/files.js';
-import { isRunning } from './live-process.js';
+import { isRunning } from '../os/live-process.js';
 
 export interface RunningGateway {
   readonly pid: number;

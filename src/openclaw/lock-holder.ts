@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import { systemErrorCode } from '../errors.js';
 import { ioError } from '../os/atomic.js';
 import { lstat, readFile } from '../os/files.js';
-import { judgeHolder, pidsTell } from './live-process.js';
+import { judgeHolder, pidsTell } from '../os/live-process.js';
 
 /** Who holds a lock, as far as it can be told. */
 export type Holder =

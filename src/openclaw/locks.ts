@@ -5,7 +5,7 @@ import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError, removeLeftovers, temporaryBeside } from '../os/atomic.js';
 import { WITHOUT_LINKS } from '../os/exclusive.js';
 import { type FileHandle, link, lstat, mkdir, open, readFile, realpath, stat, unlink } from '../os/files.js';
-import { pidsTell, startTimeOf } from './live-process.js';
+import { pidsTell, startTimeOf } from '../os/live-process.js';
 import { type Holder, inspectHolder } from './lock-holder.js';
 import { compareVersions } from './release.js';
 

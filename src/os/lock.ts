@@ -1,13 +1,13 @@
-import { mkdirSync, rmdirSync, type Stats, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from './atomic.js';
 import { ensureFolder, refuseForeignFolder } from './folders.js';
+import { lockFolder } from './lock-folder.js';
 
 export interface RouterLock {
   /**
    * To be called right before each write that must not be interleaved: the lock can be lost while the process is stopped
-   * (a laptop's lid) for longer than ten seconds. It asks the clock, not a timer, which would come too late.
+   * for longer than ten seconds. It asks the clock, not a timer, which would come too late.
    * @throws BUSY when it was, or may have been.
    */
   check(): void;
@@ -21,11 +21,11 @@ export interface LockPatience {
   readonly wait?: number;
   /** Called once when it has waited for about a second. */
   readonly onWait?: () => void;
-  /** ms epoch; the system's clock unless a test says otherwise. */
+  /** ms of a clock that nobody sets: a jump must neither end a wait nor make a holder look dead. */
   readonly now?: () => number;
 }
 
-/** ms without a sign of life after which a holder counts as dead; a live one gives a sign every half of it. */
+/** ms without a sign of life after which a holder that cannot be judged counts as dead; a live one gives a sign every half of it. */
 const STALE = 10_000;
 const STEP = 100;
 const LONG = 1000;
@@ -40,7 +40,7 @@ const LONG = 1000;
 export async function withRouterLock<Result>(
   folder: string,
   fn: (lock: RouterLock) => Promise<Result>,
-  { wait = 30_000, onWait = () => undefined, now = Date.now }: LockPatience = {},
+  { wait = 30_000, onWait = () => undefined, now = steady }: LockPatience = {},
 ): Promise<Result> {
   await refuseForeignFolder(folder);
   await ensureFolder(folder);
@@ -58,13 +58,17 @@ export async function withGrantLock<Result>(
   folder: string,
   name: string,
   fn: (lock: RouterLock) => Promise<Result>,
-  { wait = 90_000, onWait = () => undefined, now = Date.now }: LockPatience = {},
+  { wait = 90_000, onWait = () => undefined, now = steady }: LockPatience = {},
 ): Promise<Result> {
   await refuseForeignFolder(folder);
   const locks = join(folder, 'locks');
   await ensureFolder(locks);
   const what = 'another codex-router is refreshing or routing this very login';
   return withLock(join(locks, name), what, fn, { wait, onWait, now });
+}
+
+function steady(): number {
+  return process.uptime() * 1000;
 }
 
 async function withLock<Result>(
@@ -103,7 +107,7 @@ async function withLock<Result>(
 interface Acquiring {
   /** What is wrong when it cannot be had, in words. */
   readonly held: string;
-  /** ms epoch */
+  /** As `now`. */
   readonly until: number;
   readonly onWait: () => void;
   readonly now: () => number;
@@ -118,13 +122,14 @@ async function acquire(
 ): Promise<() => Promise<void>> {
   // The default export exists both unbundled and bundled; the named ones only unbundled.
   const { lock } = (await import('proper-lockfile')).default;
+  const fs = lockFolder({ stale: STALE, now, onRenewal });
   let unsaidUntil = now() + LONG;
   for (;;) {
     try {
       // Its own way to report a lost lock throws out of a timer, which would end the process in mid-write.
       return await lock(lockfilePath, {
         lockfilePath,
-        fs: filesAtOnce(onRenewal),
+        fs,
         realpath: false,
         stale: STALE,
         update: STALE / 2,
@@ -140,34 +145,6 @@ async function acquire(
     }
     await new Promise((wake) => setTimeout(wake, STEP));
   }
-}
-
-type Done<Result> = (error: unknown, result?: Result) => void;
-
-/** What proper-lockfile asks of node:fs, carried out at once: see src/os/files.ts. */
-function filesAtOnce(onRenewal: () => void) {
-  return {
-    mkdir: (path: string, done: Done<void>) => atOnce(() => mkdirSync(path), done),
-    stat: (path: string, done: Done<Stats>) => atOnce(() => statSync(path), done),
-    utimes: (path: string, accessed: Date, changed: Date, done: Done<void>) =>
-      atOnce(() => {
-        utimesSync(path, accessed, changed);
-        onRenewal();
-      }, done),
-    rmdir: (path: string, done: Done<void>) => atOnce(() => rmdirSync(path), done),
-    rmdirSync,
-  };
-}
-
-function atOnce<Result>(call: () => Result, done: Done<Result>): void {
-  let result: Result;
-  try {
-    result = call();
-  } catch (error) {
-    done(error);
-    return;
-  }
-  done(null, result);
 }
 
 function busy(message: string): RouterError {

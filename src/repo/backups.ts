@@ -60,7 +60,9 @@ async function pruneBackups(folder: string, now: number, fresh: string): Promise
 
 async function backupNames(folder: string): Promise<string[]> {
   try {
-    return (await readdir(folder)).filter((name) => NAME.test(name));
+    const found = await readdir(folder, { withFileTypes: true });
+    // A folder of that name is none of ours, and could not be deleted as a file.
+    return found.filter((entry) => NAME.test(entry.name) && !entry.isDirectory()).map(({ name }) => name);
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return [];
     throw ioError(error, folder, 'read');

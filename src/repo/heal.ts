@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { RouterError } from '../errors.js';
 import type { Grant } from '../grant.js';
@@ -7,7 +7,7 @@ import { unlinkDurably } from '../os/atomic.js';
 import { type RepoFiles, recordName } from './files.js';
 import { damage, FORMAT_VERSION, readTextOrNull } from './format.js';
 import { type IndexMemo, type IndexReading, readIndex, recordNames, withEntry, writeIndex } from './index.js';
-import type { Index } from './index-format.js';
+import { formerThan, type Index } from './index-format.js';
 import { type OpenedRecord, openRecord, parseHeader, type RecordHeader } from './record.js';
 import type { Fingerprint, IndexEntry } from './repo.js';
 import type { Vault } from './vault.js';
@@ -38,8 +38,8 @@ export interface ReadingDeps {
 
 /** The folder of sealed records, whose files are looked at once each, not at every reading. */
 export interface Records {
-  /** Name and time of the last change (ns) of each record. */
-  list(): Promise<ReadonlyMap<string, bigint>>;
+  /** The revision that each record says it has, by its name; null for one that does not say. */
+  list(): Promise<ReadonlyMap<string, number | null>>;
   /** The index by the names of the records. */
   namesOf(index: Index): ReadonlyMap<string, IndexEntry>;
 }
@@ -48,18 +48,18 @@ export interface Records {
 const BLURRED = 100_000_000n;
 
 export function recordsIn(files: RepoFiles): Records {
-  let seen: { readonly at: bigint; readonly changes: ReadonlyMap<string, bigint> } | null = null;
+  let seen: { readonly at: bigint; readonly claims: ReadonlyMap<string, number | null> } | null = null;
   // Entries that are carried over into a changed index keep their identity object.
   const names = new WeakMap<Identity, string>();
   return {
     async list() {
       // Every record comes and goes by a rename or an unlink, which changes the folder.
       const at = changedAt(files.records);
-      if (seen !== null && seen.at === at) return seen.changes;
+      if (seen !== null && seen.at === at) return seen.claims;
       const found = await recordNames(files);
-      const changes = new Map(found.map((name) => [name, changedAt(join(files.records, name))]));
-      seen = BigInt(Date.now()) * 1_000_000n - at > BLURRED ? { at, changes } : null;
-      return changes;
+      const claims = new Map(found.map((name) => [name, claimedBy(join(files.records, name))]));
+      seen = BigInt(Date.now()) * 1_000_000n - at > BLURRED ? { at, claims } : null;
+      return claims;
     },
     namesOf: (index) =>
       new Map(
@@ -74,8 +74,8 @@ export function recordsIn(files: RepoFiles): Records {
 
 /**
  * The index, put right from the records. `save` writes the record before the index, so a record ahead of its entry, or
- * without one, is the newer truth; a record whose removal the index remembers is on its way out. Reads only records written
- * no earlier than the index, which is none in the usual case. Writes nothing.
+ * without one, is the newer truth; a record whose removal the index remembers is on its way out. Opens only records that say
+ * they are ahead of the index, which is none in the usual case. Never by times: a clock may be set, and a file put back. Writes nothing.
  * @throws VAULT_DAMAGED when the index belongs to another vault; VAULT_NEWER, IO
  */
 export async function mendedReading({
@@ -97,13 +97,12 @@ export async function mendedReading({
     removing: {},
   };
   const known = records.namesOf(index);
-  const since = found === null ? 0n : changedAt(files.index);
   const leftovers: string[] = [];
   const unreadable: string[] = [];
   let rebuilt = 0;
-  for (const [name, changed] of await records.list()) {
+  for (const [name, claimed] of await records.list()) {
     const entry = known.get(name) ?? null;
-    if (entry !== null && changed < since) continue;
+    if (entry !== null && claimed !== null && claimed <= entry.revision) continue;
     const path = join(files.records, name);
     const record = await readRecord(path, name, vault);
     if (record === null) {
@@ -157,6 +156,7 @@ function rebuildEntry(
   fingerprint: (grant: Grant) => Fingerprint,
 ): IndexEntry {
   const print = fingerprint(holding.grant);
+  const sameGrantsDoubt = old?.fingerprint === print ? old.doubt : null;
   return {
     ...old,
     ...facts,
@@ -164,9 +164,24 @@ function rebuildEntry(
     fingerprint: print,
     expiresAt: holding.grant.expiresAt,
     revision: head.revision,
-    placement: old?.placement ?? null,
-    doubt: old?.fingerprint === print ? old.doubt : (facts.doubt ?? null),
+    former: formerThan(print, old),
+    // Without the place of the very grant that came home, the slot's next rotation would look older than the spent one here.
+    placement: facts.placement === undefined ? (old?.placement ?? null) : facts.placement,
+    doubt: facts.doubt === undefined ? sameGrantsDoubt : facts.doubt,
   };
+}
+
+/** A glance at the header, believed only so far that a record is opened. */
+function claimedBy(path: string): number | null {
+  try {
+    const head = readFileSync(path, 'latin1').slice(0, 512);
+    return (
+      Number(/^\{"version":\d+,"identity":"[^"\\]*","revision":(\d{1,15}),/.exec(head)?.[1] ?? Number.NaN) ||
+      null
+    );
+  } catch {
+    return null;
+  }
 }
 
 // Nanoseconds: a save takes well under a millisecond apart from the disk's own time.

@@ -40,6 +40,18 @@ export function parseIndex(text: string, path: string): Index {
   return { ...fields, version: FORMAT_VERSION, vaultId, generation, earlier, identities: entries, removing };
 }
 
+const MOST_FORMER = 32;
+
+/** What the grants before `print` are, once it takes the place of that of `old`. */
+export function formerThan(
+  print: Fingerprint,
+  old: Pick<IndexEntry, 'fingerprint' | 'former'> | null,
+): readonly Fingerprint[] {
+  if (old === null || old.fingerprint === print) return old?.former ?? [];
+  const before = old.former.filter((one) => one !== print && one !== old.fingerprint);
+  return [old.fingerprint, ...before].slice(0, MOST_FORMER);
+}
+
 /** `text` is 32 hex digits: checked by `parseEntry`, or just made from a MAC. */
 export function parseFingerprint(text: string): Fingerprint {
   return text as Fingerprint;
@@ -59,10 +71,12 @@ function parseEntry(value: unknown): IndexEntry | null {
   if (!isNumber(expiresAt) || !isNumber(addedAt) || !isNumber(updatedAt)) return null;
   if (!isCount(revision) || revision < 1 || typeof verified !== 'boolean') return null;
   if (sharedWith !== null && sharedWith !== 'codex') return null;
-  const { doubt = null } = value;
+  const { doubt = null, former = [] } = value;
+  if (!Array.isArray(former) || !former.every(isFingerprint)) return null;
   if (doubt !== null && !isDoubt(doubt)) return null;
   const rest = { alias, fingerprint: parseFingerprint(fingerprint), expiresAt, revision, source, verified };
-  return { ...value, identity, ...rest, sharedWith, placement, doubt, addedAt, updatedAt };
+  const were = former.map(parseFingerprint);
+  return { ...value, identity, ...rest, sharedWith, placement, former: were, doubt, addedAt, updatedAt };
 }
 
 function parseIdentity(value: unknown): IndexEntry['identity'] | null {
@@ -78,7 +92,8 @@ function parseIdentity(value: unknown): IndexEntry['identity'] | null {
   }
 }
 
-function parsePlacement(value: unknown): Placement | undefined {
+/** Undefined when it is none. */
+export function parsePlacement(value: unknown): Placement | undefined {
   if (!isFields(value)) return undefined;
   const { slot, fingerprint, at } = value;
   if (typeof slot !== 'string' || !isFingerprint(fingerprint) || !isNumber(at)) return undefined;

@@ -65,10 +65,14 @@ export function readKey(deps: KeySurroundings, unlocker: Unlocker): Promise<Buff
   }
 }
 
-/** Deletes a key that no vault needs any more. A passphrase and a credential are not ours to delete. */
-export async function forgetKey(deps: KeySurroundings, unlocker: Unlocker): Promise<void> {
-  if (unlocker.kind === 'keychain') await deps.keychain.delete(keychainAccount(unlocker.id));
+/**
+ * Deletes a key that no vault needs any more. A passphrase and a credential are not ours to delete.
+ * @returns false when the keychain knows no such item: it is gone already, or the keychain is locked, which looks the same to who deletes.
+ */
+export async function forgetKey(deps: KeySurroundings, unlocker: Unlocker): Promise<boolean> {
+  if (unlocker.kind === 'keychain') return deps.keychain.delete(keychainAccount(unlocker.id));
   if (unlocker.kind === 'file') await forgetKeyFile(unlocker);
+  return true;
 }
 
 /** Whether a key can be tried without asking a person anything. */

@@ -12,7 +12,7 @@ import { type RepoFiles, recordName } from './files.js';
 import { damage, expectWritten, readTextOrNull } from './format.js';
 import { type Mending, mendedReading, recordsIn } from './heal.js';
 import { entryOf, type IndexMemo, identityNotFound, standingOf, withEntry, writeIndex } from './index.js';
-import { parseFingerprint } from './index-format.js';
+import { formerThan, parseFingerprint } from './index-format.js';
 import { openRecord, parseHeader, type RecordFacts, sealRecord } from './record.js';
 import type { Fingerprint, IndexEntry, OpenRepo, SaveFacts } from './repo.js';
 import type { Vault } from './vault.js';
@@ -167,6 +167,7 @@ function entryFor(
     verified: facts.verified ?? old?.verified ?? false,
     sharedWith: facts.sharedWith === undefined ? (old?.sharedWith ?? null) : facts.sharedWith,
     placement: facts.placement === undefined ? (old?.placement ?? null) : facts.placement,
+    former: formerThan(print, old),
     doubt: facts.doubt === undefined ? sameGrantsDoubt : facts.doubt,
     addedAt: old?.addedAt ?? now,
     updatedAt: old !== null && old.fingerprint === print ? old.updatedAt : now,
@@ -179,10 +180,11 @@ function factsOf({
   verified,
   sharedWith,
   doubt,
+  placement,
   addedAt,
   updatedAt,
 }: IndexEntry): RecordFacts {
-  return { alias, source, verified, sharedWith, doubt, addedAt, updatedAt };
+  return { alias, source, verified, sharedWith, doubt, placement, addedAt, updatedAt };
 }
 
 function lost(key: IdentityKey, why: string, path: string): RouterError {

@@ -5,7 +5,8 @@ import { identityKey, parseAccountId, parseUserId } from '../identity.js';
 import type { JsonObject } from '../json.js';
 import { Secret } from '../secret.js';
 import { damage, FORMAT_VERSION, parseVersioned } from './format.js';
-import { DOUBTS, type IndexEntry } from './repo.js';
+import { parsePlacement } from './index-format.js';
+import { DOUBTS, type IndexEntry, type Placement } from './repo.js';
 import { seal, unseal } from './seal.js';
 import type { Vault } from './vault.js';
 
@@ -50,8 +51,9 @@ const payloadFormat = z.looseObject({
     source: z.enum(['codex', 'file', 'openclaw', 'slot']),
     verified: z.boolean(),
     sharedWith: z.nullable(z.literal('codex')),
-    // What it was when this was sealed; the index knows what came after.
+    // What these were when this was sealed; the index knows what came after.
     doubt: z.optional(z.nullable(z.enum(DOUBTS))),
+    placement: z.optional(z.nullable(z.custom<Placement>((value) => parsePlacement(value) !== undefined))),
     addedAt: z.number(),
     updatedAt: z.number(),
   }),
@@ -61,7 +63,11 @@ const payloadFormat = z.looseObject({
 export type RecordFacts = Pick<
   IndexEntry,
   'alias' | 'source' | 'verified' | 'sharedWith' | 'addedAt' | 'updatedAt'
-> & { readonly doubt?: IndexEntry['doubt'] | undefined };
+> & {
+  /** Undefined in a record of a release that did not write them. */
+  readonly doubt?: IndexEntry['doubt'] | undefined;
+  readonly placement?: IndexEntry['placement'] | undefined;
+};
 
 export interface OpenedRecord {
   readonly holding: Holding;

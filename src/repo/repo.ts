@@ -45,6 +45,8 @@ export interface IndexEntry {
   /** The holder a copy was knowingly left with (`import --keep`); null when nobody else has it. */
   readonly sharedWith: 'codex' | null;
   readonly placement: Placement | null;
+  /** Grants of this identity that gave way to later ones here, newest first, 32 at most: none of them can be newer than the stored one. */
+  readonly former: readonly Fingerprint[];
   /** Null when nothing speaks against the stored grant. */
   readonly doubt: Doubt | null;
   /** ms epoch */

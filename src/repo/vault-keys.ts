@@ -97,12 +97,13 @@ function replaceVaultFile(deps: VaultDeps, was: string, text: string): Promise<v
 }
 
 async function forgetAloud(deps: VaultDeps, old: Unlocker): Promise<void> {
+  let why = 'it was not found there: the keychain is locked, or it was deleted before';
   try {
-    await forgetKey(deps, old);
+    if (await forgetKey(deps, old)) return;
   } catch (error) {
-    const why = error instanceof Error ? error.message : 'unknown';
-    deps.say(
-      `the old key in ${KEY_KIND_NAME[old.kind]} could not be deleted (${why}); it opens nothing here any more`,
-    );
+    why = error instanceof Error ? error.message : 'unknown';
   }
+  deps.say(
+    `the old key in ${KEY_KIND_NAME[old.kind]} could not be deleted (${why}); it opens nothing here any more`,
+  );
 }

@@ -1,7 +1,9 @@
+import { RouterError } from '../errors.js';
 import { issuedAt } from '../grant.js';
 import type { Holding } from '../holding.js';
 import { identityKey, sameIdentity } from '../identity.js';
 import type { Fingerprint, IndexEntry, OpenRepo, Placement } from '../repo/repo.js';
+import type { HostNote } from '../slot/host.js';
 
 /**
  * What becomes of a slot's login at check-in.
@@ -16,18 +18,27 @@ export interface CheckIn {
   /** What the repo holds of this identity once it is carried out. */
   readonly kept: Holding;
   readonly fingerprint: Fingerprint;
+  /** The slot holds a grant that gave way to the stored one in that very slot: the host has written an old store back. */
+  readonly isStale?: boolean;
+  /** What a person should know of it beside the result. */
+  readonly note?: HostNote;
   /** Durable when it returns; what loses is sealed as a back-up first. */
   carryOut(): Promise<void>;
 }
 
 type Copy = { readonly fingerprint: Fingerprint; readonly issuedAt: number | null };
 
+/** The stored copy, and the grants that it took the place of. */
+type StoredCopy = Copy & { readonly former: readonly Fingerprint[] };
+
 /**
- * Which of two copies of one identity's login is kept. Decided by comparing fingerprints with the grant we last put into
- * that slot; only where we never put one there does the issuer's own `iat` decide, and the loser is sealed either way.
+ * Which of two copies of one identity's login is kept. Decided by comparing fingerprints, with those that the stored one took the place
+ * of (a host that writes an old store back brings a spent one) and with the grant we last put into that slot; only where we never put
+ * one there does the issuer's own `iat` decide, and the loser is sealed either way.
  */
-export function winner(slot: Copy, repo: Copy, placed: Fingerprint | null): 'same' | 'slot' | 'repo' {
+export function winner(slot: Copy, repo: StoredCopy, placed: Fingerprint | null): 'same' | 'slot' | 'repo' {
   if (slot.fingerprint === repo.fingerprint) return 'same';
+  if (repo.former.includes(slot.fingerprint)) return 'repo';
   if (placed !== null) return slot.fingerprint !== placed && repo.fingerprint === placed ? 'slot' : 'repo';
   return slot.issuedAt !== null && repo.issuedAt !== null && slot.issuedAt > repo.issuedAt ? 'slot' : 'repo';
 }
@@ -51,24 +62,26 @@ export async function planCheckIn(
     const carryOut = async () => void (await repo.save(kept, { source: 'slot', placement }));
     return { result: 'imported', kept, fingerprint, carryOut };
   }
-  const stored = await repo.load(identityKey(entry.identity));
+  const stored = await loadOrDamage(repo, entry);
+  if (stored instanceof RouterError) return inPlaceOf(stored, repo, held, entry, placement);
   const placed = entry.placement?.slot === slot ? entry.placement.fingerprint : null;
-  const decided = winner(
-    { fingerprint, issuedAt: issuedAt(held.grant) },
-    { fingerprint: entry.fingerprint, issuedAt: issuedAt(stored.grant) },
-    placed,
-  );
+  const there = { fingerprint, issuedAt: issuedAt(held.grant) };
+  const here = { fingerprint: entry.fingerprint, issuedAt: issuedAt(stored.grant), former: entry.former };
+  const decided = winner(there, here, placed);
   // Another router may have spent the stored one; what the host runs on is at least alive.
   const disputed = entry.doubt === 'taken-over';
   const kept = disputed && decided === 'repo' ? 'slot' : decided;
   if (kept === 'repo') {
     const carryOut = () => repo.backUp(held, 'the slot held an older grant of this identity');
-    return { result: 'repo-newer', kept: stored, fingerprint: entry.fingerprint, carryOut };
+    const isStale = placed === entry.fingerprint && entry.former.includes(fingerprint);
+    return { result: 'repo-newer', kept: stored, fingerprint: entry.fingerprint, isStale, carryOut };
   }
   const merged = merge(held, stored, entry);
   if (kept === 'slot') {
     const carryOut = async () => {
-      if (placed === null) await repo.backUp(stored, 'the slot held a newer grant of this identity');
+      // A rotation is issued after what it rotates: where it says otherwise, nothing is given up for good.
+      const isOdd = (there.issuedAt ?? 0) < (here.issuedAt ?? 0);
+      if (placed === null || isOdd) await repo.backUp(stored, 'the slot held another grant of this identity');
       await repo.save(merged, { placement });
     };
     return { result: 'taken-home', kept: merged, fingerprint, carryOut };
@@ -81,6 +94,32 @@ export async function planCheckIn(
     if (disputed) await repo.doubt(identityKey(entry.identity), null);
   };
   return { result: 'unchanged', kept: current, fingerprint, carryOut };
+}
+
+async function loadOrDamage(repo: OpenRepo, { identity }: IndexEntry): Promise<Holding | RouterError> {
+  try {
+    return await repo.load(identityKey(identity));
+  } catch (error) {
+    if (error instanceof RouterError && error.code === 'RECORD_DAMAGED') return error;
+    throw error;
+  }
+}
+
+/** What cannot be opened is no copy: the slot's is the only one, and comes home. The save sets aside what lies there. */
+function inPlaceOf(
+  damage: RouterError,
+  repo: OpenRepo,
+  { identity, grant, hostFields, selection }: Holding,
+  entry: IndexEntry,
+  placement: Placement,
+): CheckIn {
+  const { email, plan } = entry.identity;
+  const who = { ...entry.identity, email: identity.email ?? email, plan: identity.plan ?? plan };
+  const kept = { identity: who, grant, hostFields, selection };
+  const text = `${damage.message}; the login in the slot is stored in its place`;
+  const carryOut = async () => void (await repo.save(kept, { placement }));
+  const { fingerprint } = placement;
+  return { result: 'taken-home', kept, fingerprint, note: { code: damage.code, text }, carryOut };
 }
 
 function merge(held: Holding, stored: Holding, entry: IndexEntry): Holding {

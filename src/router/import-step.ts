@@ -159,7 +159,7 @@ function isNewer(
   const placed =
     placement !== null && placement.slot === entry.placement?.slot ? entry.placement.fingerprint : null;
   const incoming = { fingerprint, issuedAt: tokenIssuedAt(holding) };
-  const kept = { fingerprint: entry.fingerprint, issuedAt: tokenIssuedAt(before) };
+  const kept = { fingerprint: entry.fingerprint, issuedAt: tokenIssuedAt(before), former: entry.former };
   return winner(incoming, kept, placed) === 'slot';
 }
 

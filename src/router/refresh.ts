@@ -224,7 +224,8 @@ async function settle(
   const came = await ownerOf(repo, holding, grant);
   const known = { email: came.email ?? identity.email, plan: came.plan ?? identity.plan };
   const renewed = { ...holding, identity: { ...holding.identity, ...known }, grant };
-  const saved = await repo.save(renewed, { verified: true });
+  // Nobody held it when it was sent: a place that is remembered would only mislead a later check-in.
+  const saved = await repo.save(renewed, { verified: true, placement: null });
   // An answer without a new refresh token leaves the grant, and with it the mark.
   const clear = saved.doubt === null ? saved : await repo.doubt(key, null);
   return { entry: clear, result: 'refreshed', why: null, remedy: null };

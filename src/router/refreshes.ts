@@ -45,6 +45,10 @@ export async function refreshes(
   const { host } = deps;
   const home = host === null ? null : await deps.withLock(() => bringHome(deps, repo, host));
   const notes: HostNote[] = [...(home?.notes ?? [])];
+  for (const { who } of home?.stale ?? []) {
+    const text = `OpenClaw has written an older login of ${who.email ?? who.accountId} back: codex-router sync puts the stored one in again`;
+    notes.push({ code: 'SLOT_OVERWRITTEN', text });
+  }
   const settled = await settleSent(deps, repo);
 
   const entries = await repo.list();

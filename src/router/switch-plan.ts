@@ -113,6 +113,7 @@ export async function planSwitch(
     ...host.summary.notes,
     ...group.notes,
     ...custody.notes,
+    ...checkIns.flatMap(({ note }) => note ?? []),
     ...expiryNotes(holding, now),
     ...lostNotes(main, lost),
     ...pins.notes,

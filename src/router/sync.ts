@@ -10,6 +10,7 @@ import { renewClaim, requireOwner } from './owner.js';
 import { type RecoverDeps, recover } from './recover.js';
 import { type RefreshDeps, type Refreshed, refresh } from './refresh.js';
 import { type SettledDeps, settledReading } from './settled.js';
+import { switchTo } from './switch.js';
 
 export interface SyncDeps extends RecoverDeps, Omit<RefreshDeps, 'host' | 'journal'> {
   readonly opening: Promise<OpenRepo>;
@@ -43,7 +44,27 @@ export async function sync(deps: SyncDeps, waitMs: number | null): Promise<SyncA
   const refreshed = await settleSent(deps, repo);
   notes.push(...(await recover(deps, repo, { except: null, reapply: true })));
   const home = await deps.withLock(() => bringHome(deps, repo, host));
-  return { slots: home.slots, refreshed, notes: [...notes, ...home.notes] };
+  notes.push(...home.notes);
+  for (const stale of home.stale) notes.push(...(await putBack(deps, repo, stale)));
+  return { slots: home.slots, refreshed, notes };
+}
+
+/** OpenClaw would spend the old grant a second time at its next refresh. */
+async function putBack(
+  deps: SyncDeps,
+  repo: OpenRepo,
+  { agent, who }: StaleSlot,
+): Promise<readonly HostNote[]> {
+  const name = who.email ?? who.accountId;
+  try {
+    const wish = { agent, session: { kind: 'none' } } as const;
+    await deps.withGrantLock(who, () => deps.withLock(() => switchTo(deps, repo, who, wish)));
+    const text = `OpenClaw had written an older login of ${name} back: the stored one is in the slot again`;
+    return [{ code: 'SLOT_REPAIRED', text }];
+  } catch (error) {
+    if (!(error instanceof RouterError)) throw error;
+    return [{ code: error.code, text: `the newer login of ${name} could not be put back: ${error.message}` }];
+  }
 }
 
 /** Asks again about every grant whose refresh was sent and got no answer; the sooner, the likelier it is still accepted. */
@@ -61,6 +82,12 @@ export interface HomeDeps extends SettledDeps {
   readonly now: () => number;
 }
 
+/** A slot in which the host has written a grant back that gave way to the stored one there. */
+export interface StaleSlot {
+  readonly agent: string;
+  readonly who: Identity;
+}
+
 /**
  * Checks every slot of the host in, and every other profile of its stores that holds somebody stored. Under the router lock.
  * A slot that cannot be read is a note.
@@ -69,8 +96,9 @@ export async function bringHome(
   deps: HomeDeps,
   repo: OpenRepo,
   host: Host,
-): Promise<Pick<SyncAnswer, 'slots' | 'notes'>> {
+): Promise<Pick<SyncAnswer, 'slots' | 'notes'> & { readonly stale: readonly StaleSlot[] }> {
   await requireOwner(host, repo);
+  const stale: StaleSlot[] = [];
   const slots: SyncedSlot[] = [];
   const notes: HostNote[] = [];
   const done = new Set<string>();
@@ -86,12 +114,16 @@ export async function bringHome(
         readings.push({ slot, reading: await settledReading(slot, deps) });
       }
       const checkIns = await planCheckIns(repo, group, readings, isKnown, deps.now());
+      notes.push(...checkIns.flatMap(({ note }) => note ?? []));
       await deps.critical(async () => {
         for (const checkIn of checkIns) {
           // Nothing is about to overwrite what is there, so it needs no back-up, least of all at every sync.
           if (checkIn.result !== 'repo-newer') await checkIn.carryOut();
         }
       });
+      stale.push(
+        ...checkIns.flatMap(({ isStale, kept }) => (isStale ? [{ agent, who: kept.identity }] : [])),
+      );
       const occupant = readings[0]?.reading.occupant;
       slots.push({
         slot: group.main.address,
@@ -103,7 +135,7 @@ export async function bringHome(
       notes.push({ code: error.code, text: `agent ${agent} was not checked in: ${error.message}` });
     }
   }
-  return { slots, notes: [...notes, ...(await renewClaim(host, repo, deps.now()))] };
+  return { slots, stale, notes: [...notes, ...(await renewClaim(host, repo, deps.now()))] };
 }
 
 const POLL_MS = 500;

@@ -43,7 +43,9 @@ export async function undo(deps: SyncDeps, request: UndoRequest): Promise<UndoAn
   const agent = request.agent ?? host.defaultAgent;
   await requireOwner(host, repo);
   const earlier = request.dryRun ? [] : await recover(deps, repo, { except: null, reapply: false });
-  const found = await undoable(deps, agent);
+  const found = await undoable(deps, agent).catch((error: unknown) => {
+    throw withEarlier(error, earlier);
+  });
   const work = () =>
     deps.withLock(async () => {
       const { record, group } = await undoable(deps, agent);
@@ -198,6 +200,13 @@ async function stored(repo: OpenRepo, who: Who): Promise<IndexEntry> {
 
 function nothing(why: string): RouterError {
   return new RouterError('NOTHING_TO_UNDO', why, { hint: 'codex-router history' });
+}
+
+/** Where what was to be taken back is back by now, because an interrupted undo was finished, that is the news. */
+function withEarlier(error: unknown, [first]: readonly HostNote[]): unknown {
+  if (first === undefined || !(error instanceof RouterError) || error.code !== 'NOTHING_TO_UNDO')
+    return error;
+  return nothing(`${first.text}; ${error.message}`);
 }
 
 function changed(): RouterError {

@@ -226,10 +226,15 @@ async function fillRepo(folders: VaultDeps['folders'], count: number): Promise<s
       expiresAt: login.expires,
       revision: 1,
       placement: null,
+      former: [],
       doubt: null,
     });
   }
-  await writeIndex(files, { version: 1, vaultId: vault.vaultId, generation: 0, earlier: [], identities, removing: {} }, null);
+  await writeIndex(
+    files,
+    { version: 1, vaultId: vault.vaultId, generation: 0, earlier: [], identities, removing: {} },
+    null,
+  );
   return identities.map(({ identity }) => identity.accountId);
 }
 

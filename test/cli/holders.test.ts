@@ -114,7 +114,10 @@ t.test(
     t.match(await other.run(['doctor', '--json']), { code: 6, json: { findings: [{ code: 'HOST_OWNED' }] } });
     for (const look of ['list', 'status', 'host']) {
       const notes: { code: string }[] = (await other.run([look, '--json'])).json.notes;
-      t.ok(notes.some(({ code }) => code === 'HOST_OWNED'), look);
+      t.ok(
+        notes.some(({ code }) => code === 'HOST_OWNED'),
+        look,
+      );
     }
     t.match(await other.run(['import', '--from', 'openclaw', '--json']), {
       code: 6,

@@ -3,6 +3,7 @@ import { RouterError } from '../../src/errors.js';
 import type { Grant } from '../../src/grant.js';
 import type { Holding } from '../../src/holding.js';
 import { type IdentityKey, identityKey } from '../../src/identity.js';
+import { formerThan } from '../../src/repo/index-format.js';
 import type { Fingerprint, IndexEntry, OpenRepo, Placement, Repo, SaveFacts } from '../../src/repo/repo.js';
 
 /** A back-up as the fake keeps it: what was sealed, and why. */
@@ -49,7 +50,8 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
     const failure = failures.get(call)?.shift();
     if (failure !== undefined) throw failure;
     calls.push(about === undefined ? call : `${call} ${about}`);
-    if (CHANGES.has(call)) generations.push((generations.at(-1) ?? 0) + 1 + Math.floor(Math.random() * 2 ** 20));
+    if (CHANGES.has(call))
+      generations.push((generations.at(-1) ?? 0) + 1 + Math.floor(Math.random() * 2 ** 20));
   }
 
   function entryOf(which: IdentityKey): IndexEntry {
@@ -83,6 +85,7 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
       verified: facts.verified ?? old?.verified ?? false,
       sharedWith: facts.sharedWith !== undefined ? facts.sharedWith : (old?.sharedWith ?? null),
       placement: facts.placement !== undefined ? facts.placement : (old?.placement ?? null),
+      former: formerThan(print, old ?? null),
       doubt: facts.doubt !== undefined ? facts.doubt : old?.fingerprint === print ? old.doubt : null,
       addedAt: old?.addedAt ?? now(),
       updatedAt: old !== undefined && old.fingerprint === print ? old.updatedAt : now(),

@@ -5,13 +5,14 @@ import path from 'node:path';
 import { identityKey } from '../../src/identity.js';
 import { openRepoAt } from '../../src/repo/store.js';
 import { findCanary } from '../kit/canary.js';
+import type { Issuer } from '../kit/issuer.js';
 import { real, type Tester } from '../kit/real.js';
 import type { Release } from '../kit/releases.js';
 import { PROJECT, type RouterRun, router, type Sandbox, sandbox } from '../kit/router.js';
 import type { Login, Person } from '../kit/tokens.js';
 import { testDeps } from '../repo/support.js';
 import { filesBelow, type HostView, viewHost } from './host-view.js';
-import type { Program } from './strace.js';
+import { type Program, type WriteCall, writeCalls } from './strace.js';
 
 /** The Node that people run codex-router with; the suite itself runs under one that has node:sqlite. */
 export const PEOPLES_NODE = process.env.CRASH_NODE ?? process.execPath;
@@ -23,6 +24,8 @@ export interface Known {
   isNewest(refresh: string): boolean;
   /** It comes in with the command itself, so that it is nowhere before that has ended. */
   readonly arrives?: boolean;
+  /** A sealed back-up of it is enough: the command lets it give way. */
+  readonly sealed?: boolean;
 }
 
 /** One command in one situation. */
@@ -43,6 +46,8 @@ export interface Situation {
   /** For `import --from -`. */
   readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Whose refusals of a token that was spent already are counted. */
+  readonly issuer?: Issuer;
   /** Called each time before the situation is put back. */
   readonly reset?: () => void;
   /** Right answers of the same command once more, beside success. */
@@ -51,12 +56,20 @@ export interface Situation {
   finished(seen: Sight): readonly string[];
 }
 
+/**
+ * `killed`: what it was about to write may lie half-written beside its place. `failed`: it has tidied up, but did not do what it was
+ * to do. `done`: that too.
+ */
+export type After = 'killed' | 'failed' | 'done';
+
 /** Everything that holds a login, seen at once. */
 export interface Sight {
   readonly host: HostView;
   readonly codex: readonly { readonly place: string; readonly refresh: string }[];
   /** What each stored identity's record gives, by identity key. */
   readonly stored: ReadonlyMap<string, { readonly refresh: string }>;
+  /** What the sealed back-ups give. */
+  readonly sealed: readonly { readonly refresh: string }[];
   readonly problems: readonly string[];
 }
 
@@ -72,8 +85,8 @@ export interface Bed {
   /** A command as a person runs it. */
   run(args: readonly string[]): Promise<RouterRun>;
   look(): Promise<Sight>;
-  /** What must be true whenever no command runs; `settled` once one has come to its end since the crash. Empty is right. */
-  wrongs(seen: Sight, settled: boolean): readonly string[];
+  /** What must be true whenever no command runs; empty is right. */
+  wrongs(seen: Sight, after: After): readonly string[];
   /**
    * Makes every lock of codex-router as old as if its holder had died a minute ago. A killed holder's lock is waited out for
    * ten seconds, which one test proves; here that would be hours.
@@ -125,15 +138,15 @@ export async function bedFor(t: Tester, scenario: Scenario): Promise<Bed | null>
         ...(situation.input !== undefined && args.includes('-') ? { input: situation.input } : {}),
       }),
     look: async () => look(box),
-    wrongs: (seen, settled) => [
+    wrongs: (seen, after) => [
       ...seen.problems,
       ...seen.host.problems,
-      ...lost(situation.known, seen, settled),
+      ...lost(situation.known, seen, after),
       ...doubleHeld(seen),
       ...before.sessions
         .filter((key) => !seen.host.sessions.includes(key))
         .map((key) => `session ${key} is lost`),
-      ...leaks(box, settled),
+      ...leaks(box, after),
       ...open(box).filter((wrong) => !openBefore.includes(wrong)),
     ],
     ageLocks: () => {
@@ -160,6 +173,7 @@ function copy(from: string, to: string): void {
 async function look(box: Sandbox): Promise<Sight> {
   const problems: string[] = [];
   const stored = new Map<string, { refresh: string }>();
+  const sealed: { refresh: string }[] = [];
   const folders = { data: box.routerHome, config: path.join(box.env.XDG_CONFIG_HOME ?? '', 'codex-router') };
   if (existsSync(path.join(box.routerHome, 'vault.json'))) {
     try {
@@ -172,6 +186,10 @@ async function look(box: Sandbox): Promise<Sight> {
         } catch (error) {
           problems.push(`${key} does not open: ${error}`);
         }
+      }
+      for (const backUp of await repo.backUps()) {
+        if (backUp.trouble !== null) problems.push(`back-up ${backUp.id}: ${backUp.trouble}`);
+        else sealed.push({ refresh: (await repo.openBackUp(backUp.id)).grant.refreshToken.reveal() });
       }
     } catch (error) {
       problems.push(`the repo does not open: ${error}`);
@@ -187,14 +205,15 @@ async function look(box: Sandbox): Promise<Sight> {
       return [];
     }
   });
-  return { host: viewHost(box.stateDir), codex, stored, problems };
+  return { host: viewHost(box.stateDir), codex, stored, sealed, problems };
 }
 
 /** Law 2: the newest grant of every identity is in some place that is read again. */
-function lost(known: readonly Known[], seen: Sight, settled: boolean): string[] {
-  const anywhere = [...seen.host.logins, ...seen.codex, ...seen.stored.values()];
-  return known.flatMap(({ person, isNewest, arrives }) => {
-    if (arrives && !settled) return [];
+function lost(known: readonly Known[], seen: Sight, after: After): string[] {
+  const inUse = [...seen.host.logins, ...seen.codex, ...seen.stored.values()];
+  return known.flatMap(({ person, isNewest, arrives, sealed }) => {
+    const anywhere = sealed ? [...inUse, ...seen.sealed] : inUse;
+    if (arrives && after !== 'done') return [];
     return anywhere.some(({ refresh }) => isNewest(refresh))
       ? []
       : [`${person.email}: its newest grant is lost`];
@@ -213,14 +232,14 @@ function doubleHeld(seen: Sight): string[] {
 }
 
 /** Law 5, and that no plaintext stays in the host beside its own stores. */
-function leaks(box: Sandbox, settled: boolean): string[] {
+function leaks(box: Sandbox, after: After): string[] {
   const written = box.written.filter((folder) => existsSync(folder));
   const found = findCanary(written).map(({ where, coding }) => `${where} shows a token (${coding})`);
   for (const file of filesBelow(box.stateDir)) {
     const name = path.relative(box.stateDir, file);
     if (STORE.test(name)) continue;
     // What a killed write left lies in the store's own folder, 0600, until the next write there.
-    if (!settled && LEFTOVER.test(name)) continue;
+    if (after === 'killed' && LEFTOVER.test(name)) continue;
     if (readFileSync(file).includes('CANARY')) found.push(`${name} holds a token`);
   }
   return found;
@@ -243,6 +262,61 @@ function open(box: Sandbox): string[] {
       if (mode === 0 || (entry.isDirectory() && lock)) return [];
       return [`${path.relative(box.root, file)} is open to others (${mode.toString(8)})`];
     });
+}
+
+/**
+ * What a kill cannot show, because the system's memory outlives it, and a power cut would: each file that is put in its place by a rename was
+ * flushed after its last write, and the folder after the rename.
+ */
+function notDurable(calls: readonly WriteCall[]): readonly string[] {
+  return calls.flatMap(({ name, what }, index) => {
+    const [, from = '', to = ''] = what.split(' ');
+    if (!name.startsWith('rename') || !from.endsWith('.tmp')) return [];
+    const before = calls.slice(0, index).map((call) => call.what);
+    const isFlushed = before.lastIndexOf(`fsync ${from}`) > before.lastIndexOf(`write ${from}`);
+    const after = calls.slice(index + 1).map((call) => call.what);
+    const isKept = after.includes(`fsync ${path.dirname(to)}`);
+    return [
+      ...(isFlushed ? [] : [`${to} is put in its place before it is flushed`]),
+      ...(isKept ? [] : [`the name of ${to} is not flushed`]),
+    ];
+  });
+}
+
+/** Those whose name holds one of the words of CRASH_ONLY, `|` between them; all of them without it. */
+export function chosen(scenarios: Readonly<Record<string, Scenario>>): readonly Scenario[] {
+  const words = process.env.CRASH_ONLY?.split('|') ?? [''];
+  return Object.values(scenarios).filter(({ name }) => words.some((word) => name.includes(word)));
+}
+
+/** Two beds of one scenario, for two processors; none when a real part is missing (see `real`). */
+export async function twoBeds(t: Tester, scenario: Scenario): Promise<readonly Bed[]> {
+  const first = await bedFor(t, scenario);
+  const second = first && (await bedFor(t, scenario));
+  return first === null || second === null ? [] : [first, second];
+}
+
+/** Does the work on each item once, each bed the next item as soon as it is free. */
+export async function inParallel<T>(
+  beds: readonly Bed[],
+  items: readonly T[],
+  work: (bed: Bed, item: T) => Promise<void>,
+): Promise<void> {
+  const waiting = [...items];
+  await Promise.all(
+    beds.map(async (bed) => {
+      for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await work(bed, item);
+    }),
+  );
+}
+
+/** The calls of a whole run, whose end must be right before anything is broken. */
+export async function callsOf(bed: Bed): Promise<readonly WriteCall[]> {
+  const calls = await writeCalls(bed.program, bed.box.root);
+  const seen = await bed.look();
+  const wrongs = [...bed.wrongs(seen, 'done'), ...bed.situation.finished(seen), ...notDurable(calls)];
+  if (wrongs.length > 0) throw new Error(wrongs.join('\n'));
+  return calls;
 }
 
 export function keyOf({ accountId, userId }: Person): string {

@@ -4,7 +4,7 @@ import path from 'node:path';
 
 /** A login as it lies in some program's store. */
 export interface HeldLogin {
-  /** `<file below the state directory>#<profile id>` */
+  /** `<file below the state directory>#<profile id>`; the shared store of all agents lies in `state`. */
   readonly place: string;
   readonly profileId: string;
   readonly access: string;

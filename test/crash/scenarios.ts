@@ -1,9 +1,10 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { startIssuer } from '../kit/issuer.js';
 import { nativeState } from '../kit/native.js';
 import { router, type Sandbox } from '../kit/router.js';
-import { chatSessions, makeState, PIN, profileOf } from '../kit/state.js';
-import { codexAuthJson, type Login, loginOf } from '../kit/tokens.js';
+import { chatSessions, makeState, PIN, profileOf, writeJson } from '../kit/state.js';
+import { codexAuthJson, type Login, loginOf, people } from '../kit/tokens.js';
 import { type Known, keyOf, newest, type Scenario, type Sight, type Situation } from './bed.js';
 
 /** Every command that changes something, each in the situation in which it changes most. */
@@ -111,16 +112,13 @@ export const importTake: Scenario = {
     const [alice, bob] = [loginOf('alice'), loginOf('bob')];
     makeState(box.stateDir, { release: '2026.5.7', slot: alice });
     await ok(box, env, ['import', '--from', 'openclaw']);
-    writeFileSync(path.join(box.codexHome, 'auth.json'), codexAuthJson(bob), { mode: 0o600 });
+    writeCodexLogin(box, bob);
     const [, arriving] = stored([alice], [bob]).known;
     return {
       known: [newest(alice), ...(arriving ? [{ ...arriving, arrives: false }] : [])],
       // It is taken already.
       again: ['LOGIN_NOT_FOUND'],
-      finished: (seen) => [
-        ...stored([alice], [bob]).finished(seen),
-        ...seen.codex.map(({ place }) => `${place} is still there`),
-      ],
+      finished: (seen) => [...stored([alice], [bob]).finished(seen), ...noCodex(seen)],
     };
   },
 };
@@ -152,6 +150,183 @@ export const rekey: Scenario = {
     return stored([alice, bob], []);
   },
 };
+
+/** The token is spent at the issuer before the answer can be stored: the next command asks again with it, within the issuer's grace. */
+export const refresh: Scenario = {
+  name: 'refresh of a parked identity',
+  args: ['refresh', 'bob', '--json'],
+  others: [LOOKS[0], { args: ['use', 'bob', '--json'] }, { args: ['use', 'carol', '--json'] }],
+  prepare: async (t, box, given) => {
+    const issuer = await startIssuer(t);
+    issuer.behaviour.graceMs = 10 * 60_000;
+    const env = { ...given, CODEX_ROUTER_TEST_ISSUER: issuer.url };
+    const [alice, bob, carol] = [
+      issuer.mint(people.alice),
+      issuer.mint(people.bob),
+      issuer.mint(people.carol),
+    ];
+    makeState(box.stateDir, { release: '2026.5.7', slot: alice });
+    await ok(box, env, ['import', '--from', 'openclaw']);
+    await store(box, env, bob, 'bob');
+    await store(box, env, carol, 'carol');
+    const before = stored([alice, carol], []);
+    return {
+      env,
+      issuer,
+      // What it was spent for does not count any more.
+      reset: () => issuer.adopt(bob),
+      known: [...before.known, { person: bob, isNewest: issuer.isLive }],
+      finished: (seen) => {
+        const { refresh = '' } = seen.stored.get(keyOf(bob)) ?? {};
+        return [
+          ...before.finished(seen),
+          ...(refresh !== bob.refresh && issuer.isLive(refresh) ? [] : ['bob was not refreshed']),
+        ];
+      },
+    };
+  },
+};
+
+export const undo: Scenario = {
+  name: 'undo of a switch, whose occupant OpenClaw has rotated',
+  args: ['undo', '--json'],
+  others: [
+    { args: ['use', 'carol', '--json'] },
+    { args: ['sync', '--json'] },
+    LOOKS[0],
+    { args: ['use', 'bob', '--json'] },
+  ],
+  eyes: '2026.5.7',
+  prepare: async (_, box, env) => {
+    const [alice, old, bob, carol] = [loginOf('alice'), loginOf('bob'), loginOf('bob'), loginOf('carol')];
+    const state = { release: '2026.5.7', order: [SLOT] } as const;
+    const { paths } = makeState(box.stateDir, { ...state, slot: alice });
+    await ok(box, env, ['import', '--from', 'openclaw']);
+    await store(box, env, old, 'bob');
+    await store(box, env, carol, 'carol');
+    await ok(box, env, ['use', 'bob']);
+    rotate(paths().profiles, bob);
+    // There was but one switch.
+    return { ...onSlot(SLOT, alice, [alice, bob, carol]), again: ['NOTHING_TO_UNDO'] };
+  },
+};
+
+export const sync: Scenario = {
+  name: 'sync, after OpenClaw has rotated the occupant',
+  args: ['sync', '--json'],
+  others: [{ args: ['use', 'bob', '--json'] }, LOOKS[0]],
+  prepare: async (_, box, env) => {
+    const [old, alice, bob] = [loginOf('alice'), loginOf('alice'), loginOf('bob')];
+    const { paths } = makeState(box.stateDir, { release: '2026.5.7', slot: null });
+    await store(box, env, old, 'alice');
+    await store(box, env, bob, 'bob');
+    await ok(box, env, ['use', 'alice']);
+    rotate(paths().profiles, alice);
+    return onSlot(SLOT, alice, [alice, bob]);
+  },
+};
+
+/** The Codex CLI holds the wanted login, and has rotated it. */
+export const moveFromCodex: Scenario = {
+  name: 'use --move from the Codex CLI',
+  args: ['use', 'bob', '--move', '--json'],
+  others: [
+    { args: ['use', 'carol', '--json'] },
+    { args: ['use', 'bob', '--json'], allow: ['IDENTITY_IN_USE'] },
+    ...LOOKS,
+  ],
+  prepare: async (_, box, env) => {
+    const [alice, old, bob, carol] = [loginOf('alice'), loginOf('bob'), loginOf('bob'), loginOf('carol')];
+    makeState(box.stateDir, { release: '2026.5.7', slot: alice });
+    await ok(box, env, ['import', '--from', 'openclaw']);
+    await store(box, env, carol, 'carol');
+    writeCodexLogin(box, old);
+    await ok(box, env, ['import', '--keep', '--alias', 'bob']);
+    writeCodexLogin(box, bob);
+    const situation = onSlot(SLOT, bob, [alice, bob, carol]);
+    // A killed one may leave what it had set aside; `status` says so, and the next import removes it.
+    const left = (seen: Sight) => noCodex(seen).filter((wrong) => wrong.startsWith('auth.json'));
+    return { ...situation, finished: (seen) => [...situation.finished(seen), ...left(seen)] };
+  },
+};
+
+/** Another agent of the same OpenClaw holds the wanted login. */
+export const moveFromAgent: Scenario = {
+  name: 'use --move from another agent',
+  args: ['use', 'bob', '--move', '--json'],
+  others: [
+    { args: ['use', 'carol', '--json'] },
+    { args: ['use', 'bob', '--json'], allow: ['IDENTITY_IN_USE'] },
+    ...LOOKS,
+  ],
+  eyes: '2026.5.7',
+  prepare: async (_, box, env) => {
+    const [alice, bob, carol] = [loginOf('alice'), loginOf('bob'), loginOf('carol')];
+    makeState(box.stateDir, { release: '2026.5.7', slot: alice, agents: [{ id: 'research', slot: bob }] });
+    await ok(box, env, ['import', '--from', 'openclaw']);
+    await ok(box, env, ['alias', keyOf(bob), 'bob']);
+    await store(box, env, carol, 'carol');
+    return onSlot(SLOT, bob, [alice, bob, carol]);
+  },
+};
+
+/** An older login returns, and the newer one is sealed in its place. */
+export const restore: Scenario = {
+  name: 'restore of a back-up',
+  args: ['restore', '1', '--yes', '--json'],
+  others: [LOOKS[0], { args: ['restore', '--json'] }, { args: ['use', 'bob', '--json'] }],
+  prepare: async (_, box, env) => {
+    const [alice, carol] = [loginOf('alice'), loginOf('carol')];
+    const [old, bob] = [loginOf('bob', { issuedAt: Date.now() - 60_000 }), loginOf('bob')];
+    makeState(box.stateDir, { release: '2026.5.7', slot: alice });
+    await ok(box, env, ['import', '--from', 'openclaw']);
+    await store(box, env, carol, 'carol');
+    await store(box, env, old, 'bob');
+    await store(box, env, bob, 'bob');
+    const { known, finished } = stored([alice, carol], []);
+    return {
+      known: [...known, newest(bob, { sealed: true }), newest(old, { sealed: true })],
+      finished,
+    };
+  },
+};
+
+export const remove: Scenario = {
+  name: 'remove of a parked identity',
+  args: ['remove', 'carol', '--yes', '--json'],
+  others: [LOOKS[0], { args: ['use', 'bob', '--json'] }],
+  prepare: async (_, box, env) => {
+    const [alice, bob, carol] = [loginOf('alice'), loginOf('bob'), loginOf('carol')];
+    makeState(box.stateDir, { release: '2026.5.7', slot: alice });
+    await ok(box, env, ['import', '--from', 'openclaw']);
+    await store(box, env, bob, 'bob');
+    await store(box, env, carol, 'carol');
+    const { known, finished } = stored([alice, bob], []);
+    return {
+      known,
+      again: ['IDENTITY_NOT_FOUND'],
+      finished: (seen) => [
+        ...finished(seen),
+        ...(seen.stored.has(keyOf(carol)) ? ['carol is still there'] : []),
+      ],
+    };
+  },
+};
+
+/** The slot's entry with the tokens of another login of the same person. */
+function rotate(file: string, { access, refresh, expires }: Login): void {
+  const store = JSON.parse(readFileSync(file, 'utf8'));
+  Object.assign(store.profiles[SLOT], { access, refresh, expires });
+  writeJson(file, store);
+}
+
+function writeCodexLogin(box: Sandbox, login: Login): void {
+  writeFileSync(path.join(box.codexHome, 'auth.json'), codexAuthJson(login), { mode: 0o600 });
+}
+
+function noCodex(seen: Sight): string[] {
+  return seen.codex.map(({ place }) => `${place} is still there`);
+}
 
 async function store(box: Sandbox, env: Env, login: Login, alias: string): Promise<void> {
   await ok(box, env, ['import', '--from', '-', '--alias', alias], codexAuthJson(login));

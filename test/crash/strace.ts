@@ -66,8 +66,11 @@ export async function strike(
     const fast = injection !== 'kill';
     const strike = `${wanted.name}:${fast ? `error=${injection}` : 'signal=KILL'}:when=${nth}`;
     const { run, calls: before, struck } = await traced(program, root, strike, fast);
-    if (struck?.what === wanted.what && before.length >= index && agree(calls, before, index)) return run;
-    if (attempt === 8) throw new Error(`struck ${struck?.what ?? 'nothing'} instead\n${outputOf(run)}`);
+    // Killed anywhere between the call before it and this one, it leaves the same behind.
+    const there =
+      struck !== null && before.length === index && (injection === 'kill' || struck.what === wanted.what);
+    if (there && agree(calls, before, index)) return run;
+    if (attempt === 12) throw new Error(`struck ${struck?.what ?? 'nothing'} instead\n${outputOf(run)}`);
     nth = betterGuess(calls, before, index, nth);
   }
 }
@@ -98,7 +101,7 @@ function agree(calls: readonly WriteCall[], before: readonly WriteCall[], index:
 
 interface Traced {
   readonly run: ProcessRun;
-  /** Those that succeeded. */
+  /** Those that succeeded, until one was struck. */
   readonly calls: readonly WriteCall[];
   /** The one that was not carried out. */
   readonly struck: WriteCall | null;
@@ -146,7 +149,6 @@ function mainThread(trace: string): readonly string[] {
 function parse(lines: readonly string[], root: string): Omit<Traced, 'run'> {
   const counts = new Map<string, number>();
   const calls: WriteCall[] = [];
-  let struck: WriteCall | null = null;
   for (const line of lines) {
     const name = /^(\w+)\(/.exec(line)?.[1];
     if (name === undefined) continue;
@@ -155,12 +157,14 @@ function parse(lines: readonly string[], root: string): Omit<Traced, 'run'> {
     const killed = /\) += \?$/.test(line);
     const faulty = line.endsWith('(INJECTED)');
     const where = whereOf(line, name, root);
-    if (killed || faulty) struck = { name, nth, counts: {}, what: `${name} ${where ?? 'elsewhere'}` };
-    else if (where !== null && !/ = -1 /.test(line.replace(' = -1 EINPROGRESS', ''))) {
+    if (killed || faulty) {
+      return { calls, struck: { name, nth, counts: {}, what: `${name} ${where ?? 'elsewhere'}` } };
+    }
+    if (where !== null && !/ = -1 /.test(line.replace(' = -1 EINPROGRESS', ''))) {
       calls.push({ name, nth, counts: Object.fromEntries(counts), what: `${name} ${where}` });
     }
   }
-  return { calls, struck };
+  return { calls, struck: null };
 }
 
 /** Null for what is not looked at: files elsewhere, pipes, and what is only read. */
@@ -180,5 +184,7 @@ function starred(file: string): string {
   return file
     .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '*')
     .replace(/\d{13,16}-([0-9a-f]{32})-[0-9a-f]{8}/g, '*-$1-*')
-    .replace(/\*\.[0-9a-f]{8}\.key/g, '*.key');
+    .replace(/\*\.[0-9a-f]{8}\.key/g, '*.key')
+    // The name of a lock's holder: its process and when that began.
+    .replace(/\/\d+-\d+$/, '/*');
 }

@@ -251,7 +251,9 @@ async function onDisk(root: string, now: () => number): Promise<Store> {
     journal: () => journalIn(data),
     // The record is written before the index, and the index before the record is deleted.
     tearSave: async (work) => {
-      const back = keep([path.join(data, 'index.json')]);
+      const index = path.join(data, 'index.json');
+      // The first save of all writes an empty index before its record.
+      const back = existsSync(index) ? keep([index]) : () => undefined;
       await work();
       back();
     },

@@ -15,7 +15,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import t, { type Test } from 'tap';
-import { isRunning, judgeHolder, pidsTell, startTimeOf } from '../../src/openclaw/live-process.js';
+import { isRunning, judgeHolder, pidsTell, startTimeOf } from '../../src/os/live-process.js';
 import { locateHost } from '../../src/openclaw/locate.js';
 import { type HostLock, refreshLocks, storeLock, withHostLocks } from '../../src/openclaw/locks.js';
 import { holdingOf } from '../contract/slot.js';

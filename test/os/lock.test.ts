@@ -100,14 +100,78 @@ t.test('a live holder makes the others wait, then say busy', async (t) => {
   t.equal(said, 1, 'a long wait is said once');
 });
 
-t.test("a killed holder's lock is waited out", async (t) => {
+t.test("a killed holder's lock is free at once, whatever time it bears", async (t) => {
+  for (const age of [0, 86_400_000, -86_400_000]) {
+    const folder = newFolder();
+    const child = await holder(folder);
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+    const lock = join(folder, 'router.lock');
+    t.ok(existsSync(lock), 'it left its lock behind');
+    const at = new Date(Date.now() - age);
+    utimesSync(lock, at, at);
+    t.equal(await withRouterLock(folder, async () => 'mine', { wait: 0 }), 'mine');
+  }
+});
+
+t.test('a live holder keeps its lock, however old it looks after the clock was set', async (t) => {
   const folder = newFolder();
-  const child = await holder(folder);
-  const ended = once(child, 'exit');
-  child.kill('SIGKILL');
-  await ended;
-  t.ok(existsSync(join(folder, 'router.lock')), 'it left its lock behind');
-  t.equal(await withRouterLock(folder, async () => 'mine'), 'mine');
+  await holder(folder);
+  const yesterday = new Date(Date.now() - 86_400_000);
+  utimesSync(join(folder, 'router.lock'), yesterday, yesterday);
+  await t.rejects(
+    withRouterLock(folder, async () => t.fail('it ran'), { wait: 300 }),
+    { code: 'BUSY' },
+  );
+});
+
+t.test(
+  'a lock that names nobody who can be judged is free once it was seen unchanged for ten seconds',
+  async (t) => {
+    const names = {
+      nobody: [],
+      'a process that cannot be told from another': [`${process.pid}-0`],
+      'a stray file': ['x'],
+    };
+    for (const [who, files] of Object.entries(names)) {
+      const folder = newFolder();
+      const lock = join(folder, 'router.lock');
+      mkdirSync(lock, { recursive: true });
+      for (const name of files) writeFileSync(join(lock, name), '');
+      const tomorrow = new Date(Date.now() + 86_400_000);
+      utimesSync(lock, tomorrow, tomorrow);
+      let time = 0;
+      const now = () => {
+        time += 600;
+        return time;
+      };
+      await t.rejects(
+        withRouterLock(folder, async () => t.fail('it ran'), { wait: 7000, now }),
+        { code: 'BUSY' },
+        who,
+      );
+      const work = withRouterLock(folder, async () => 'mine', { wait: 30_000, now });
+      if (who === 'a stray file') await t.rejects(work, { code: 'BUSY' }, 'what is not ours is not deleted');
+      else t.equal(await work, 'mine', who);
+    }
+  },
+);
+
+t.test('of many that find a dead lock at the same moment one at a time gets it', async (t) => {
+  const folder = newFolder();
+  const lock = join(folder, 'router.lock');
+  mkdirSync(lock, { recursive: true });
+  writeFileSync(join(lock, '4194304-1'), '');
+  let inside = 0;
+  const work = async () => {
+    inside += 1;
+    t.equal(inside, 1);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    inside -= 1;
+  };
+  await Promise.all(Array.from({ length: 8 }, () => withRouterLock(folder, work)));
+  t.notOk(existsSync(lock));
 });
 
 t.test('who lost the lock is told so before the next write, and no timer throws', async (t) => {

@@ -21,11 +21,15 @@ export interface SessionOptions {
 
 export interface Session {
   readonly env: NodeJS.ProcessEnv;
-  /** gnome-keyring's process; null without one. */
+  /** gnome-keyring's process; null without one, or when it has ended for good. */
   readonly daemon: ChildProcess | null;
   run(tool: string, ...args: string[]): { readonly status: number | null; readonly text: string };
   /** Locks the login collection. */
   lock(): void;
+  /** A new daemon in the place of the present one, with the same keyring, unlocked. */
+  restart(): Promise<void>;
+  /** Adds a rule to the bus's policy, from now on; '' takes it away. */
+  deny(rule: string): void;
   stop(): Promise<void>;
 }
 
@@ -36,13 +40,15 @@ export async function startSession({ keyring = true, deny = '' }: SessionOptions
   mkdirSync(runtime, { mode: 0o700 });
   const config = join(home, 'bus.conf');
   const open = '<allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>';
-  writeFileSync(
-    config,
-    `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+  const configure = (rule: string) =>
+    writeFileSync(
+      config,
+      `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>session</type><listen>unix:tmpdir=${home}</listen><auth>EXTERNAL</auth>
-<policy context="default">${open}${deny}</policy></busconfig>`,
-  );
+<policy context="default">${open}${rule}</policy></busconfig>`,
+    );
+  configure(deny);
   const { DISPLAY: _, WAYLAND_DISPLAY: __, DBUS_SESSION_BUS_ADDRESS: ___, ...outer } = process.env;
   const base = { ...outer, HOME: home, XDG_RUNTIME_DIR: runtime, XDG_DATA_HOME: join(home, 'share') };
   // The session lives as long as this pipe is open: also a killed test leaves nothing behind.
@@ -57,7 +63,7 @@ export async function startSession({ keyring = true, deny = '' }: SessionOptions
     const { status, stdout, stderr } = spawnSync(tool, args, { env, encoding: 'utf8' });
     return { status, text: `${stdout}${stderr}` };
   };
-  const daemon = keyring ? startKeyring(env) : null;
+  let daemon = keyring ? startKeyring(env) : null;
   const stop = async () => {
     daemon?.kill('SIGKILL');
     const ended = once(bus, 'close');
@@ -70,14 +76,34 @@ export async function startSession({ keyring = true, deny = '' }: SessionOptions
     'org.freedesktop.Secret.Collection',
     'Locked',
   );
-  if (daemon !== null && !(await happens(() => run('gdbus', ...locked).text.includes('false')))) {
+  const started = async () => {
+    if (await happens(() => run('gdbus', ...locked).text.includes('false'))) return;
     await stop();
     throw new Error('gnome-keyring did not start');
-  }
+  };
+  if (keyring) await started();
   return {
     env,
-    daemon,
+    get daemon() {
+      return daemon;
+    },
     run,
+    async restart() {
+      if (daemon !== null && daemon.exitCode === null && daemon.signalCode === null) {
+        const ended = once(daemon, 'exit');
+        daemon.kill('SIGKILL');
+        await ended;
+      }
+      daemon = startKeyring(env);
+      await started();
+    },
+    deny(rule) {
+      configure(rule);
+      run(
+        'gdbus',
+        ...ask('org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus.ReloadConfig'),
+      );
+    },
     lock() {
       const paths = `[objectpath '${LOGIN}']`;
       run('gdbus', ...call('/org/freedesktop/secrets', 'org.freedesktop.Secret.Service.Lock', paths));
@@ -98,17 +124,11 @@ function startKeyring(env: NodeJS.ProcessEnv): ChildProcess {
 }
 
 function call(path: string, method: string, ...args: string[]): string[] {
-  return [
-    'call',
-    '--session',
-    '--dest',
-    'org.freedesktop.secrets',
-    '--object-path',
-    path,
-    '--method',
-    method,
-    ...args,
-  ];
+  return ask('org.freedesktop.secrets', path, method, ...args);
+}
+
+function ask(destination: string, path: string, method: string, ...args: string[]): string[] {
+  return ['call', '--session', '--dest', destination, '--object-path', path, '--method', method, ...args];
 }
 
 async function happens(seen: () => boolean): Promise<boolean> {

@@ -280,6 +280,38 @@ t.test(
   },
 );
 
+t.test(
+  'a spent grant that OpenClaw writes back over its own rotation is not taken home, and sync puts the newest in again',
+  async (t) => {
+    const it = bench();
+    await it.store(alice);
+    await it.use(alice);
+    const rotated = login('alice', 'rotated', NOW);
+    it.slot.hostPuts(SLOT, rotated);
+    await it.sync();
+    it.slot.hostPuts(SLOT, alice);
+    const { slots, notes } = await it.sync();
+    t.match(slots, [{ checkedIn: [{ result: 'repo-newer' }] }]);
+    t.ok(codes(notes).includes('SLOT_REPAIRED'));
+    t.equal(await it.token(), refreshOf(rotated));
+    t.equal(it.repo.sealed(identityKey(alice.identity))?.grant.refreshToken.reveal(), refreshOf(rotated));
+  },
+);
+
+t.test(
+  'a rotation that says it is older than what it rotates wins, and what gives way is sealed',
+  async (t) => {
+    const it = bench();
+    await it.store(alice);
+    await it.use(alice);
+    const odd = login('alice', 'odd', NOW - 3 * DAY);
+    it.slot.hostPuts(SLOT, odd);
+    await it.sync();
+    t.equal(it.repo.sealed(identityKey(alice.identity))?.grant.refreshToken.reveal(), refreshOf(odd));
+    t.match(it.repo.backUps, [{ holding: { grant: { expiresAt: alice.grant.expiresAt } } }]);
+  },
+);
+
 t.test('an identity whose refresh got no answer does not reach a host', async (t) => {
   const it = bench();
   await it.store(alice);
