@@ -117,8 +117,10 @@ function inPlaceOf(
   const who = { ...entry.identity, email: identity.email ?? email, plan: identity.plan ?? plan };
   const kept = { identity: who, grant, hostFields, selection };
   const text = `${damage.message}; the login in the slot is stored in its place`;
-  const carryOut = async () => void (await repo.save(kept, { placement }));
   const { fingerprint } = placement;
+  const isSpent = entry.former.includes(fingerprint);
+  const facts = { placement, ...(isSpent && { doubt: 'restored' as const }) };
+  const carryOut = async () => void (await repo.save(kept, facts));
   return { result: 'taken-home', kept, fingerprint, note: { code: damage.code, text }, carryOut };
 }
 

@@ -23,6 +23,8 @@ export interface IssuerModel {
   readonly families: readonly Family[];
   /** Refresh tokens that were presented although a later one of their family had come to somebody. */
   readonly reuses: readonly string[];
+  /** Refresh tokens that the router has spent, whether or not it heard the answer. */
+  readonly spentByRouter: ReadonlySet<string>;
   login(who: PersonName): Login;
   /** The one refresh that a holder makes; null for an answer that says no. */
   renew(refreshToken: string): Promise<Login | null>;
@@ -45,6 +47,7 @@ export interface IssuerModel {
 export function issuerModel(now: () => number, look: () => Promise<unknown>): IssuerModel {
   const families: Family[] = [];
   const reuses: string[] = [];
+  const spentByRouter = new Set<string>();
   const hand = (family: Family): Login => {
     const nonce = `${family.id}t${family.logins.length}`;
     const login = loginOf(family.who, { nonce, issuedAt: now(), expiresAt: now() + 10 * DAY });
@@ -68,6 +71,7 @@ export function issuerModel(now: () => number, look: () => Promise<unknown>): Is
   return {
     families,
     reuses,
+    spentByRouter,
     renew,
     familyOf,
     login(who) {
@@ -95,7 +99,9 @@ export function issuerModel(now: () => number, look: () => Promise<unknown>): Is
         if (sky === 'down') return { kind: 'failed', why: 'there is no network' };
         if (sky === 'lost-before') return { kind: 'unanswered', why: 'the request was lost' };
         await meanwhile();
-        const login = await renew(grant.refreshToken.reveal());
+        const token = grant.refreshToken.reveal();
+        const login = await renew(token);
+        if (login !== null) spentByRouter.add(token);
         if (sky === 'lost-after') return { kind: 'unanswered', why: 'the answer was lost' };
         return answer(grant, login);
       },

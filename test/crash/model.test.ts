@@ -377,7 +377,10 @@ function check(world: World, model: Model, look: Look, { slots = {}, stored = []
     const holders = AGENTS.filter((name) => of(look.slots[name]));
     if (holders.length > 1) fail(`${login} of ${family.who} has two holders`);
     for (const name of holders) {
-      if (look.slots[name] !== login) fail(`the slot of ${name} holds a spent token of ${family.who}`);
+      const token = look.slots[name] ?? '';
+      if (token !== login || issuer.spentByRouter.has(token)) {
+        fail(`the slot of ${name} holds a spent token of ${family.who}`);
+      }
     }
     const parked = [...look.stored.values()].find(of);
     if (parked !== undefined && holders.length === 0 && parked !== login) {

@@ -181,10 +181,12 @@ function whereOf(line: string, name: string, root: string): string | null {
 }
 
 function starred(file: string): string {
-  return file
-    .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '*')
-    .replace(/\d{13,16}-([0-9a-f]{32})-[0-9a-f]{8}/g, '*-$1-*')
-    .replace(/\*\.[0-9a-f]{8}\.key/g, '*.key')
-    // The name of a lock's holder: its process and when that began.
-    .replace(/\/\d+-\d+$/, '/*');
+  return (
+    file
+      .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '*')
+      .replace(/\d{13,16}-([0-9a-f]{32})-[0-9a-f]{8}/g, '*-$1-*')
+      .replace(/\*\.[0-9a-f]{8}\.key/g, '*.key')
+      // The name of a lock's holder: its process and when that began.
+      .replace(/\/\d+-\d+$/, '/*')
+  );
 }
