@@ -3,6 +3,7 @@ import type { Identity } from '../identity.js';
 import type { OpenRepo } from '../repo/repo.js';
 import type { SessionWish } from '../slot/session.js';
 import { type CarriedOut, type CarryDeps, type CarryOptions, carryOut } from './carry-out.js';
+import { refuseUnfitPlan } from './doubt.js';
 import type { Begun } from './slot-writes.js';
 import { type PlanDeps, planSwitch, type SwitchPlan } from './switch-plan.js';
 
@@ -26,7 +27,7 @@ export interface Switched {
 /**
  * Plans a switch and carries it out, anew where the host rotated the slot between our read and its lock. Under the grant lock of
  * `wanted` and the router lock.
- * @throws as `planSwitch` and `carryOut`
+ * @throws REFRESH_UNANSWERED, LOGIN_NEEDED; as `planSwitch` and `carryOut`
  */
 export async function switchTo(
   deps: SwitchDeps,
@@ -38,6 +39,7 @@ export async function switchTo(
   for (let attempt = 1; ; attempt += 1) {
     const plan = await planSwitch(deps, repo, wanted, agent, session);
     approve(plan);
+    refuseUnfitPlan(plan, deps.now());
     try {
       return { plan, done: await deps.critical(() => carryOut(deps, repo, plan, begun, options)) };
     } catch (error) {

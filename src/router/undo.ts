@@ -6,6 +6,7 @@ import type { HostNote, ReloadOutcome, SlotGroup } from '../slot/host.js';
 import type { PinOutcome } from '../slot/pins.js';
 import type { Occupant, SlotAddress } from '../slot/slot.js';
 import { planCheckIns, type ReadSlot } from './check-ins.js';
+import { refuseUnfit, settleWanted } from './doubt.js';
 import { renewClaim, requireOwner } from './owner.js';
 import { recover } from './recover.js';
 import { entryOf } from './resolve.js';
@@ -46,6 +47,11 @@ export async function undo(deps: SyncDeps, request: UndoRequest): Promise<UndoAn
   const found = await undoable(deps, agent).catch((error: unknown) => {
     throw withEarlier(error, earlier);
   });
+  const { from } = found.record;
+  const settled =
+    request.dryRun || from === null
+      ? []
+      : await settleWanted(deps, repo, (await stored(repo, from)).identity);
   const work = () =>
     deps.withLock(async () => {
       const { record, group } = await undoable(deps, agent);
@@ -61,15 +67,21 @@ export async function undo(deps: SyncDeps, request: UndoRequest): Promise<UndoAn
         }));
         return { ...plan, result: 'planned' as const, pins, reload: null, notes: group.notes };
       }
+      if (to !== null) refuseUnfit(to, deps.now());
       const pins = await putPinsBack(deps, group, record);
       const { reload, notes } =
         to === null
           ? await clear(deps, repo, group, record)
           : await back(deps, repo, to, { group, agent, record });
-      const said = [...earlier, ...pins.notes, ...notes, ...(await renewClaim(host, repo, deps.now()))];
+      const said = [
+        ...earlier,
+        ...settled,
+        ...pins.notes,
+        ...notes,
+        ...(await renewClaim(host, repo, deps.now())),
+      ];
       return { ...plan, result: 'undone' as const, pins: pins.outcomes, reload, notes: said };
     });
-  const { from } = found.record;
   return from === null ? work() : deps.withGrantLock(from, work);
 }
 

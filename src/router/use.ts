@@ -7,13 +7,14 @@ import type { PinOutcome } from '../slot/pins.js';
 import type { SessionWish } from '../slot/session.js';
 import type { Occupant, SlotAddress } from '../slot/slot.js';
 import type { CheckInResult } from './check-in.js';
+import { refuseUnfitPlan, settleWanted } from './doubt.js';
 import { mendLabel } from './labels.js';
 import type { Move } from './move.js';
 import { requireOwner } from './owner.js';
 import type { Affects, PinPlan } from './pins.js';
 import { type RecoverDeps, recover } from './recover.js';
-import { type RefreshDeps, refresh } from './refresh.js';
-import { entryOf, resolve } from './resolve.js';
+import type { RefreshDeps } from './refresh.js';
+import { resolve } from './resolve.js';
 import { switchTo } from './switch.js';
 import { planSwitch, type SwitchPlan } from './switch-plan.js';
 
@@ -66,13 +67,13 @@ export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer
   const { main } = await deps.host.slotsFor(agent);
   const except = { slot: main.address.id, to: wanted.identity };
   const earlier = dryRun ? [] : await recover(deps, repo, { except, reapply: false });
-  const settled = dryRun ? [] : await settleSent(deps, repo, wanted.identity);
+  const settled = dryRun ? [] : await settleWanted(deps, repo, wanted.identity);
   return deps.withGrantLock(wanted.identity, () =>
     deps.withLock(async () => {
       const { session } = request;
       const approve = (plan: SwitchPlan) => {
         if (request.agent !== null && plan.group.tied) throw tiedAgents(plan.group);
-        refuseDoubtful(plan, deps.now());
+        refuseUnfitPlan(plan, deps.now());
       };
       if (dryRun) {
         const plan = await planSwitch(
@@ -95,42 +96,6 @@ export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer
       return answer({ ...plan, from: done.from, moves: done.moved, notes }, result, done.pins, done.reload);
     }),
   );
-}
-
-/** The wanted grant's refresh was sent and no answer stored: asked again first, because a spent one must not reach a host. */
-async function settleSent(deps: UseDeps, repo: OpenRepo, wanted: Identity): Promise<readonly HostNote[]> {
-  const entry = entryOf(wanted, await repo.list());
-  if (entry.doubt !== 'refresh-sent') return [];
-  const settled = await refresh(deps, repo, wanted, 'settle');
-  if (settled === null) return [];
-  const { result, why } = settled;
-  if (result !== 'refreshed')
-    return [{ code: 'REFRESH_UNANSWERED', text: `its last refresh is not settled: ${why}` }];
-  return [{ code: 'REFRESHED', text: 'an earlier refresh of it had been interrupted; it is finished now' }];
-}
-
-/** A grant that may be spent would be spent again by the host (law 1); one that is in the slot already can lose nothing. */
-function refuseDoubtful({ entry, holding, fingerprint, slots }: SwitchPlan, now: number): void {
-  if (slots.every(({ put }) => put === 'keep') || entry.fingerprint !== fingerprint) return;
-  const key = identityKey(entry.identity);
-  if (entry.doubt === 'refresh-sent') {
-    throw new RouterError(
-      'REFRESH_UNANSWERED',
-      `the last refresh of ${key} got no answer, so its login may be spent`,
-      {
-        hint: `codex-router refresh ${key}, when the network is back`,
-      },
-    );
-  }
-  if (entry.doubt === 'login-needed' && holding.grant.expiresAt <= now) {
-    throw new RouterError(
-      'LOGIN_NEEDED',
-      `the issuer has ended the login of ${key}, and its access token has expired`,
-      {
-        hint: 'log that account in again, then codex-router import',
-      },
-    );
-  }
 }
 
 /** Law 1: two agents on two identities would be made one again by this release, over the other's login. */

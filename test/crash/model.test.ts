@@ -20,6 +20,7 @@ import {
   type Agent,
   type Command,
   type Look,
+  type Mishap,
   makeWorld,
   nameOf,
   PEOPLE,
@@ -31,7 +32,7 @@ import {
 /** What befalls a command. */
 interface Luck {
   readonly trip: Trip | null;
-  readonly race: { readonly at: number; readonly agent: Agent } | null;
+  readonly race: Mishap['race'];
   readonly weather: readonly Weather[];
 }
 
@@ -59,7 +60,12 @@ const rarely = <T>(what: fc.Arbitrary<T>, of = 3) =>
   fc.oneof({ arbitrary: fc.constant(null), weight: of }, { arbitrary: what, weight: 1 });
 const luck = {
   trip: rarely(fc.record({ at: fc.nat(9), cut: fc.constantFrom('before', 'after', 'torn') }), 2),
-  race: rarely(fc.record({ at: fc.integer({ min: 1, max: 30 }), agent })),
+  race: rarely(
+    fc.oneof(
+      fc.record({ before: fc.constant('call' as const), at: fc.integer({ min: 1, max: 60 }), agent }),
+      fc.record({ before: fc.constant('write' as const), at: fc.nat(7), agent }),
+    ),
+  ),
   weather: fc.array(fc.constantFrom<Weather[]>('fair', 'down', 'lost-before', 'lost-after'), {
     maxLength: 3,
   }),
@@ -468,6 +474,60 @@ const runs: fc.Arbitrary<Run> = fc.record({
   begin: fc.subarray([...PEOPLE]),
   steps: fc.array(step, { minLength: 1, maxLength: 40, size: 'max' }),
 });
+
+const on = (name: Who, at: Agent): Step => ({ do: 'use', who: name, agent: at, move: false, ...FAIR });
+const torn: Luck = { ...FAIR, trip: { at: 0, cut: 'torn' } };
+const unanswered: Luck = { ...FAIR, weather: ['lost-after', 'lost-after'] };
+
+/** Sequences that once went wrong, and what happened. */
+const FOUND: readonly (readonly [string, Run])[] = [
+  [
+    'a check-in killed between record and index, then another rotation: the spent grant was kept',
+    {
+      gateway: false,
+      begin: ['alice'],
+      steps: [
+        on('alice', 'main'),
+        { do: 'host-refresh', agent: 'main', lost: false },
+        { do: 'sync', ...torn },
+        { do: 'host-refresh', agent: 'main', lost: false },
+      ],
+    },
+  ],
+  [
+    'a login made in OpenClaw where a refresh of ours had left an old place: the ended one was kept',
+    {
+      gateway: false,
+      begin: ['bob'],
+      steps: [
+        on('bob', 'ops'),
+        { do: 'host-login', who: 'alice', agent: 'ops' },
+        { do: 'refresh', who: 'bob', meanwhile: 'nothing', ...FAIR },
+        { do: 'revoke', who: 'bob' },
+        { do: 'host-login', who: 'bob', agent: 'ops' },
+      ],
+    },
+  ],
+  [
+    'an undo of a switch whose former identity has a refresh without an answer',
+    {
+      gateway: false,
+      begin: ['alice', 'bob'],
+      steps: [
+        on('alice', 'main'),
+        on('bob', 'main'),
+        { do: 'refresh', who: 'alice', meanwhile: 'nothing', ...unanswered },
+        { do: 'undo', agent: 'main', ...FAIR },
+      ],
+    },
+  ],
+];
+
+for (const [name, found] of FOUND) {
+  t.test(`mended: ${name}`, async (t) => {
+    for (const real of [true, false]) await t.resolves(play(real, found));
+  });
+}
 
 for (const [name, real] of [
   ['the encrypted repo on disk', true],

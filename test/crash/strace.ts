@@ -170,6 +170,8 @@ function parse(lines: readonly string[], root: string): Omit<Traced, 'run'> {
 /** Null for what is not looked at: files elsewhere, pipes, and what is only read. */
 function whereOf(line: string, name: string, root: string): string | null {
   if (name === 'openat' && !line.includes('O_CREAT')) return null;
+  // A store's time is set as often as it takes to differ from the last one; what is in it stays the same. A lock's time is what it says.
+  if (name === 'utimensat' && !line.includes('lock')) return null;
   const socket = ON_SOCKETS.exec(line);
   if (socket) return Number(socket[2]) > 2 ? 'socket' : null;
   const found = [...line.matchAll(/["<]([^"<>]*)[">]/g)].flatMap(([, word = '']) =>

@@ -16,8 +16,8 @@ export type Tear = (work: () => Promise<unknown>) => Promise<void>;
 export interface Tripwire {
   /** Whether the command was killed. */
   readonly dead: boolean;
-  /** Writes and reads of other programs' doing come in between: called before each call, with its number. */
-  onCall: (call: number) => Promise<void>;
+  /** What other programs do comes in between: called before each call, with its number, and among the writes only, from 0. */
+  onCall: (call: number, write: number | null) => Promise<void>;
   /** `port` as the command sees it; `writes` are its methods that change something, each with the way to tear it. */
   guard<Port extends object>(port: Port, writes: { readonly [method: string]: Tear | null }): Port;
 }
@@ -41,7 +41,7 @@ export function tripwire(trip: Trip | null): Tripwire {
           if (SYNCHRONOUS.has(name)) return call;
           const tear = tears[name];
           return async (...args: readonly unknown[]) => {
-            await enter();
+            await enter(tear === undefined ? null : writes);
             if (tear === undefined) return call(...args);
             return write(async () => call(...args), tear);
           };
@@ -51,10 +51,10 @@ export function tripwire(trip: Trip | null): Tripwire {
     },
   };
 
-  async function enter(): Promise<void> {
+  async function enter(write: number | null): Promise<void> {
     if (dead) throw new Killed();
     calls += 1;
-    await wire.onCall(calls);
+    await wire.onCall(calls, write);
   }
 
   async function write(work: () => Promise<unknown>, tear: Tear | null): Promise<unknown> {

@@ -40,8 +40,8 @@ export type Who = (typeof PEOPLE)[number];
 /** What happens to one command while it runs. */
 export interface Mishap {
   readonly trip: Trip | null;
-  /** OpenClaw refreshes the slot of that agent right before the command's call of this number. */
-  readonly race: { readonly at: number; readonly agent: Agent } | null;
+  /** OpenClaw refreshes the slot of that agent right before the command's call, or its write, of this number. */
+  readonly race: { readonly before: 'call' | 'write'; readonly at: number; readonly agent: Agent } | null;
   /** One for each request; fair after the last. */
   readonly weather: readonly Weather[];
   /** While a request is under way. */
@@ -165,8 +165,10 @@ export async function makeWorld(real: boolean, gateway: boolean): Promise<World>
     remove: () => rmSync(root, { recursive: true, force: true }),
     async command({ trip, race, weather, meanwhile }) {
       const wire = tripwire(trip);
-      wire.onCall = async (call) => {
-        if (race?.at === call) await hostRefresh(race.agent, false);
+      wire.onCall = async (call, write) => {
+        if (race !== null && race.at === (race.before === 'call' ? call : write)) {
+          await hostRefresh(race.agent, false);
+        }
       };
       const skies = [...weather];
       const repo = store.repo();

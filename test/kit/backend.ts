@@ -24,6 +24,8 @@ export interface Responses {
   take(): readonly ModelCall[];
   /** Set to answer the next calls with an error instead; null goes back. */
   refusal: { readonly status: number; readonly body: unknown } | null;
+  /** From now on calls are recorded and not answered, until what is returned is called: a slow model. */
+  hold(): () => void;
   handle(request: IncomingMessage, response: ServerResponse): void;
   /** Takes WebSocket connections of `server`; each message is a model call. */
   attach(server: Server): void;
@@ -80,14 +82,23 @@ export async function freePort(): Promise<number> {
 
 export function makeResponses(): Responses {
   let serial = 0;
+  let answering: Promise<void> = Promise.resolve();
   const responses: Responses = {
     calls: [],
     refusal: null,
     take: () => responses.calls.splice(0),
+    hold: () => {
+      let open: () => void = () => undefined;
+      answering = new Promise<void>((resolve) => {
+        open = resolve;
+      });
+      return open;
+    },
     handle: (request, response) => {
       request.resume();
-      request.on('end', () => {
+      request.on('end', async () => {
         responses.calls.push(callOf('http', request));
+        await answering;
         if (responses.refusal) {
           response.writeHead(responses.refusal.status, { 'content-type': 'application/json' });
           response.end(JSON.stringify(responses.refusal.body));
@@ -103,8 +114,9 @@ export function makeResponses(): Responses {
     attach: (server) => {
       const sockets = new WebSocketServer({ server });
       sockets.on('connection', (socket, request) => {
-        socket.on('message', () => {
+        socket.on('message', async () => {
           responses.calls.push(callOf('ws', request));
+          await answering;
           for (const event of answer(request, ++serial)) socket.send(JSON.stringify(event));
         });
       });
