@@ -1,5 +1,5 @@
 /**
- * node test/run.mjs [static|unit|sqlite|crash|package|interop|<file.test.ts>...] [--all]
+ * node test/run.mjs [static|unit|sqlite|crash|race|package|interop|<file.test.ts>...] [--all]
  *
  * Runs the checks of the sources and the tests with tap, a line per test file as it ends, and ends with "N passed, N
  * failed, N skipped": the checks of all suites, counted from the TAP itself. On Linux as root the tests run in a network
@@ -7,7 +7,7 @@
  * tap itself does, and when it ran nothing. `--all` runs the interop tests on every release of OpenClaw instead of the fixed
  * subset (test/interop/subset.json); one that is not installed is a failure then.
  *
- * The crash suite prints what it tried as figures. CRASH_LONG=<factor> runs its random tests that much longer, CRASH_SEED=<number> starts
+ * The crash and race suites print what they tried as figures. CRASH_LONG=<factor> runs its random tests that much longer, CRASH_SEED=<number> starts
  * them elsewhere than CI does, CRASH_ONLY=<words> takes only the situations whose name holds the words.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -42,17 +42,23 @@ const SUITES = {
     online: false,
     node: nodeWithSqlite,
   },
-  // One file at a time: each kills and runs codex-router in two sandboxes at once. It looks into databases too.
+  // It looks into databases too.
   crash: {
-    files: () => testFiles('test/crash'),
+    files: () => testFiles('test/crash').filter((file) => !isRace(file)),
+    limit: 900 * Math.max(1, Number(process.env.CRASH_LONG ?? 1)),
+    jobs: 2,
+    online: false,
+    node: nodeWithSqlite,
+    tried: true,
+  },
+  // Real gateways, which codex-router gives seconds to answer: one file at a time, as in interop.
+  race: {
+    files: () => testFiles('test/crash').filter(isRace),
     limit: 900 * Math.max(1, Number(process.env.CRASH_LONG ?? 1)),
     jobs: 1,
     online: false,
     node: nodeWithSqlite,
-    figures: [
-      ...['kill points', 'faults injected', 'race steps', 'reuse events', 'identities lost'],
-      ...['session entries lost', 'session losses repaired'],
-    ],
+    tried: true,
   },
   package: { files: () => testFiles('test/package'), limit: 300, jobs: 1, online: true },
   interop: {
@@ -62,6 +68,16 @@ const SUITES = {
     online: false,
   },
 };
+
+function isRace(file) {
+  return /^test\/crash\/race-/.test(file);
+}
+
+/** What the suites that try things count. */
+const FIGURES = [
+  ...['kill points', 'faults injected', 'race steps', 'reuse events', 'identities lost'],
+  ...['session entries lost', 'session losses repaired'],
+];
 
 /** This Node where it has node:sqlite, else the one of the interop tests; null where there is none. */
 function nodeWithSqlite() {
@@ -175,7 +191,7 @@ function runStatic() {
   return total;
 }
 
-async function runSuite(name, files, { limit, jobs, online, figures, node = () => process.execPath }) {
+async function runSuite(name, files, { limit, jobs, online, tried, node = () => process.execPath }, book) {
   const total = { passed: 0, failed: 0, skipped: 0 };
   const start = Date.now();
   say(`\n${name}: ${files.length} files`);
@@ -187,7 +203,7 @@ async function runSuite(name, files, { limit, jobs, online, figures, node = () =
   }
   const args = ['--reporter=tap', '--disable-coverage', `--jobs=${jobs}`, `--timeout=${limit}`, ...files];
   const [first, ...line] = [...(online ? [] : offline), program, TAP, ...args];
-  const book = figures ? openBook(figures) : null;
+  book.used ||= tried === true;
   const tap = spawn(first, line, {
     cwd: PROJECT,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -210,26 +226,27 @@ async function runSuite(name, files, { limit, jobs, online, figures, node = () =
     say('  failed: nothing ran');
     total.failed += 1;
   }
-  book?.close();
   say(
     `${name}: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped in ${seconds(start)}`,
   );
   return total;
 }
 
-/** Where the files of a suite write what they tried, a line each (test/crash/figures.ts); closing prints the sums. */
-function openBook(names) {
+/** Where test files write what they tried, a line each (test/crash/figures.ts); closing prints the sums. */
+function openBook() {
   const folder = mkdtempSync(path.join(tmpdir(), 'codex-router-figures-'));
   const file = path.join(folder, 'figures');
   return {
     file,
+    used: false,
     close() {
-      const sums = new Map(names.map((name) => [name, 0]));
+      const sums = new Map(FIGURES.map((name) => [name, 0]));
       const lines = existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : [];
       for (const [name, number] of lines.map((line) => JSON.parse(line)))
         sums.set(name, (sums.get(name) ?? 0) + number);
       rmSync(folder, { recursive: true });
-      say('figures:');
+      if (!this.used) return;
+      say('\nfigures of crash and race:');
       for (const [name, sum] of sums) say(`  ${`${name}:`.padEnd(26)}${sum}`);
     },
   };
@@ -253,18 +270,20 @@ async function main(given) {
   }
   const chosen = args.length === 0 ? known : names;
   const total = { passed: 0, failed: 0, skipped: 0 };
+  const book = openBook();
   const add = (more) => {
     for (const key of Object.keys(total)) total[key] += more[key];
   };
   for (const name of chosen) {
-    add(name === 'static' ? runStatic() : await runSuite(name, SUITES[name].files(), SUITES[name]));
+    add(name === 'static' ? runStatic() : await runSuite(name, SUITES[name].files(), SUITES[name], book));
   }
   const databases = files.filter((file) => SUITES.sqlite.files().includes(file));
   const crashes = files.filter((file) => file.startsWith('test/crash/'));
   const others = files.filter((file) => !databases.includes(file) && !crashes.includes(file));
-  if (databases.length > 0) add(await runSuite('files', databases, SUITES.sqlite));
-  if (crashes.length > 0) add(await runSuite('files', crashes, SUITES.crash));
-  if (others.length > 0) add(await runSuite('files', others, SUITES.interop));
+  if (databases.length > 0) add(await runSuite('files', databases, SUITES.sqlite, book));
+  if (crashes.length > 0) add(await runSuite('files', crashes, SUITES.race, book));
+  if (others.length > 0) add(await runSuite('files', others, SUITES.interop, book));
+  book.close();
   say(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
   return total.failed > 0 ? 1 : 0;
 }

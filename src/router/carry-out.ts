@@ -9,6 +9,7 @@ import { planCheckIn } from './check-in.js';
 import { mendLabel } from './labels.js';
 import { carryOutMoves, type Move } from './move.js';
 import { claimHost, renewClaim } from './owner.js';
+import { nameOf } from './resolve.js';
 import { type SettledDeps, settledReading } from './settled.js';
 import { type Begun, writeSlots } from './slot-writes.js';
 import { isSwitch, type SwitchPlan } from './switch-plan.js';
@@ -72,9 +73,9 @@ export async function carryOut(
   if (from !== null && !sameIdentity(from, entry.identity)) await forgetPlace(repo, from, group.main);
 
   const reload = await deps.host.reload(group.main, plan.holding.grant.expiresAt);
-  // Nobody was told to re-read, so nobody can have rotated it by that.
-  const late = reload.effective === 'no-gateway' ? [] : await checkInLate(deps, repo, plan);
   const gatewayRuns = reload.effective !== 'no-gateway';
+  // Where nobody was told to re-read, nobody can have rotated it by that.
+  const late = gatewayRuns ? await checkInLate(deps, repo, plan) : [];
   const running = gatewayRuns ? await runningIn(deps.host, group.follows) : null;
   const pins = await plan.pins.carryOut(running);
   const pending = pins.outcomes.some(({ result }) => result === 'pending');
@@ -121,9 +122,7 @@ export async function runningIn(
 
 function leftNotes({ entry }: SwitchPlan, { left }: Begun): readonly HostNote[] {
   if (left === undefined) return [];
-  const { alias, identity } = entry;
-  const who = alias ?? identity.email ?? identity.accountId;
-  return [{ code: 'FINISHED', text: `an earlier switch to ${who} ${LEFT[left]}` }];
+  return [{ code: 'FINISHED', text: `an earlier switch to ${nameOf(entry)} ${LEFT[left]}` }];
 }
 
 /** A switch that is not yet at its end stays open in the journal, so that the next command looks at it again. */

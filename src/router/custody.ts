@@ -83,7 +83,7 @@ export async function holderOf(
     if (host === null || inGroup.has(slot.address.id)) continue;
     const { agent } = slot.address;
     const name = `OpenClaw's agent ${agent}`;
-    const reading = await readable(() => slot.read(), `agent ${agent}`, notes);
+    const reading = await readOrNote(() => slot.read(), `agent ${agent}`, notes);
     if (reading === null) continue;
     for (const { login, profileId } of loginsIn(slot, reading)) {
       const same = repo.fingerprint(login.grant) === fingerprint;
@@ -102,7 +102,7 @@ export async function holderOf(
   holders.push(...(await heldIn(elsewhere, entry, fingerprint, repo, hostAt, notes)));
   for (const place of outside) {
     const { name, remedy, read } = place;
-    const login = await readable(read, name, notes);
+    const login = await readOrNote(read, name, notes);
     if (login === null) continue;
     // What is there instead of a login that was left shared is what its other holder made of it.
     const shared = entry.sharedWith !== null && sameIdentity(login.identity, entry.identity);
@@ -167,7 +167,7 @@ async function heldWherePlaced(
   const { stateDir, agent } = at;
   const here = host !== null && stateDir === host.summary.stateDir;
   const name = here ? `the store of agent ${agent}` : `the OpenClaw in ${stateDir}`;
-  const found = await readable(
+  const found = await readOrNote(
     async () => {
       const there = here ? host : await hostAt(stateDir);
       return { there, slots: await there.allSlots() };
@@ -185,7 +185,7 @@ async function heldWherePlaced(
   if (taken !== null) return [taken];
   const holders: Holder[] = [];
   for (const slot of slots) {
-    const reading = await readable(() => slot.read(), name, notes);
+    const reading = await readOrNote(() => slot.read(), name, notes);
     const remedy = `codex-router use <another> --state-dir ${stateDir} --agent ${slot.address.agent}`;
     if (reading === null) continue;
     const refreshing = reading.occupant.kind === 'refreshing' ? reading.occupant : null;
@@ -213,7 +213,7 @@ async function takenOver(
   notes: HostNote[],
 ): Promise<Holder | null> {
   const { stateDir } = there.summary;
-  const reading = await readable(() => readOwnership(there, repo), name, notes);
+  const reading = await readOrNote(() => readOwnership(there, repo), name, notes);
   const refusal = reading?.refusal ?? null;
   if (refusal === null) return null;
   const who =
@@ -253,10 +253,10 @@ async function heldIn(
   for (const stateDir of stateDirs) {
     const name = `the OpenClaw in ${stateDir}`;
     const gone: HostNote[] = [];
-    const host = await readable(() => hostAt(stateDir), name, gone);
+    const host = await readOrNote(() => hostAt(stateDir), name, gone);
     if (host === null) continue;
-    for (const slot of (await readable(() => host.allSlots(), name, notes)) ?? []) {
-      const reading = await readable(() => slot.read(), name, notes);
+    for (const slot of (await readOrNote(() => host.allSlots(), name, notes)) ?? []) {
+      const reading = await readOrNote(() => slot.read(), name, notes);
       if (reading === null) continue;
       const remedy = `codex-router use <another> --state-dir ${stateDir} --agent ${slot.address.agent}`;
       for (const { login, profileId } of loginsIn(slot, reading)) {
@@ -288,7 +288,8 @@ export function parsePlace(slot: string): { stateDir: string; agent: string; sto
   return store === '' ? null : { stateDir, agent, store };
 }
 
-async function readable<T>(read: () => Promise<T>, name: string, notes: HostNote[]): Promise<T | null> {
+/** What cannot be read is noted, as `name`. */
+export async function readOrNote<T>(read: () => Promise<T>, name: string, notes: HostNote[]): Promise<T | null> {
   try {
     return await read();
   } catch (error) {

@@ -7,6 +7,7 @@ import type { Host } from '../slot/host.js';
 import type { Slot } from '../slot/slot.js';
 import { type CustodyDeps, loginsIn, parsePlace } from './custody.js';
 import { readOwnership } from './owner.js';
+import { nameOf, selectorOf } from './resolve.js';
 
 export interface DoctorDeps extends CustodyDeps {
   /** Null when there is no OpenClaw here. */
@@ -284,14 +285,6 @@ async function orFinding<T>(
   }
 }
 
-function nameOf({ alias, identity }: IndexEntry): string {
-  return alias ?? identity.email ?? identityKey(identity);
-}
-
 function nameIn(login: Holding | undefined): string {
   return login === undefined ? 'somebody' : (login.identity.email ?? identityKey(login.identity));
-}
-
-function selectorOf({ alias, identity }: IndexEntry): string {
-  return alias ?? identityKey(identity);
 }

@@ -3,6 +3,7 @@ import { type Identity, identityKey } from '../identity.js';
 import type { IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { HostNote } from '../slot/host.js';
 import { type RefreshDeps, refresh } from './refresh.js';
+import { LOG_IN_AGAIN } from './remedies.js';
 import { entryOf } from './resolve.js';
 import type { SwitchPlan } from './switch-plan.js';
 
@@ -46,7 +47,7 @@ export function refuseUnfit({ identity, doubt, expiresAt }: IndexEntry, now: num
     throw new RouterError(
       'LOGIN_NEEDED',
       `the issuer has ended the login of ${key}, and its access token has expired`,
-      { hint: 'log that account in again, then codex-router import' },
+      { hint: LOG_IN_AGAIN },
     );
   }
 }

@@ -1,6 +1,7 @@
 import type { IndexEntry } from '../repo/repo.js';
 import type { LostLogin, Occupant, Slot, SlotAddress } from '../slot/slot.js';
 import { problemOf } from '../slot/slot.js';
+import { nameOf, selectorOf } from './resolve.js';
 
 /** Whom we last put into a slot, unless the fence there names another account; null when nobody is known. */
 export function lastPlaced(
@@ -29,10 +30,8 @@ export function problemIn(
   const problem = problemOf(occupant);
   const owner = occupant.kind === 'lost' ? lastPlaced(address, occupant, entries) : null;
   if (owner === null) return problem;
-  const { alias, identity } = owner;
-  const who = alias ?? identity.email ?? identity.accountId;
   const left = isStoredCopy(owner)
     ? 'whose stored copy is the only one left'
     : 'of whom a newer login is stored';
-  return `${problem} of ${who}, ${left}: codex-router use ${alias ?? identity.accountId} puts it in`;
+  return `${problem} of ${nameOf(owner)}, ${left}: codex-router use ${selectorOf(owner)} puts it in`;
 }

@@ -1,7 +1,8 @@
 import { RouterError } from '../errors.js';
-import { identityKey } from '../identity.js';
 import type { IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 import type { Host, HostNote, HostOwner } from '../slot/host.js';
+import { LOG_IN_AGAIN } from './remedies.js';
+import { nameOf } from './resolve.js';
 
 const ADOPT = 'codex-router host adopt';
 
@@ -81,13 +82,12 @@ export async function ownerNotes(host: Host, repo: Repo | OpenRepo): Promise<rea
  * Refuses a login that another codex-router may have spent: until it is logged in or imported again, or found in a slot of ours.
  * @throws LOGIN_DOUBTFUL
  */
-export function refuseTakenOver({ identity, alias, doubt }: IndexEntry): void {
-  if (doubt !== 'taken-over') return;
-  const who = alias ?? identity.email ?? identityKey(identity);
+export function refuseTakenOver(entry: IndexEntry): void {
+  if (entry.doubt !== 'taken-over') return;
   throw new RouterError(
     'LOGIN_DOUBTFUL',
-    `the stored login of ${who} was in the hands of another codex-router, which may have spent it`,
-    { hint: 'log that account in again, then codex-router import' },
+    `the stored login of ${nameOf(entry)} was in the hands of another codex-router, which may have spent it`,
+    { hint: LOG_IN_AGAIN },
   );
 }
 

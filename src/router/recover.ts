@@ -5,6 +5,7 @@ import type { IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
 import type { Occupant } from '../slot/slot.js';
 import { runningIn } from './carry-out.js';
+import { nameOf } from './resolve.js';
 import { settledReading } from './settled.js';
 import { type SwitchDeps, switchTo } from './switch.js';
 
@@ -44,7 +45,7 @@ export async function recover(
       await (to === null ? locked() : deps.withGrantLock(to, locked));
     } catch (error) {
       if (!(error instanceof RouterError)) throw error;
-      const text = `an earlier switch to ${await nameOf(repo, to)} could not be brought to its end: ${error.message}`;
+      const text = `an earlier switch to ${await whoIs(repo, to)} could not be brought to its end: ${error.message}`;
       notes.push({ code: error.code, text });
     }
   }
@@ -76,7 +77,7 @@ async function recoverOne(
 ): Promise<readonly HostNote[]> {
   const { to, from, step } = record;
   const { occupant } = await settledReading(group.main, deps);
-  const who = await nameOf(repo, to);
+  const who = await whoIs(repo, to);
   const end = (how: 'done' | 'abandoned') => deps.journal.advance(record.id, how, deps.now());
   const entry = to === null ? null : await entryFor(repo, to);
   if (occupant.kind === 'foreign') return [];
@@ -137,7 +138,8 @@ async function stillOld(host: Host, pins: readonly PinChange[]): Promise<readonl
   return old;
 }
 
-function holds(occupant: Occupant, who: Who | null): boolean {
+/** Whether this is in a slot; null: nothing. */
+export function holds(occupant: Occupant, who: Who | null): boolean {
   if (who === null) return occupant.kind === 'absent';
   return occupant.kind === 'login' && sameIdentity(occupant.identity, who);
 }
@@ -152,8 +154,8 @@ async function forget(repo: OpenRepo, who: Who, slot: string): Promise<void> {
   if (entry?.placement?.slot === slot) await repo.place(identityKey(entry.identity), null);
 }
 
-async function nameOf(repo: OpenRepo, who: Who | null): Promise<string> {
+async function whoIs(repo: OpenRepo, who: Who | null): Promise<string> {
   if (who === null) return 'an empty slot';
   const entry = await entryFor(repo, who);
-  return entry?.alias ?? entry?.identity.email ?? who.accountId;
+  return entry === null ? who.accountId : nameOf(entry);
 }

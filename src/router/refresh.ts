@@ -8,6 +8,7 @@ import type { Doubt, IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host } from '../slot/host.js';
 import type { Slot, SlotReading } from '../slot/slot.js';
 import { type CustodyDeps, holderOf } from './custody.js';
+import { LOG_IN_AGAIN, LOG_IN_AS_WANTED } from './remedies.js';
 import { entryOf } from './resolve.js';
 import type { RefreshAnswer, TokenEndpoint } from './token-endpoint.js';
 
@@ -48,7 +49,7 @@ export interface Refreshed {
   readonly remedy: string | null;
 }
 
-/** ms after which a request without an answer is repeated, once, with the same token (facts: codex.md section 4, grace). */
+/** ms after which a request without an answer is repeated, once, with the same token: the issuer forgives that for a while (docs/custody.md). */
 const RETRY_MS = 2000;
 
 /**
@@ -112,12 +113,11 @@ async function refusalOf(
   entry: IndexEntry,
   occasion: RefreshOccasion,
 ): Promise<Omit<Refreshed, 'entry'> | null> {
-  const again = 'log that account in again, then codex-router import';
   if (entry.doubt === 'login-needed') {
-    return { result: 'login-needed', why: 'the issuer has ended this login', remedy: again };
+    return { result: 'login-needed', why: 'the issuer has ended this login', remedy: LOG_IN_AGAIN };
   }
   if (entry.doubt === 'taken-over') {
-    return { result: 'doubtful', why: 'another codex-router has taken it over', remedy: again };
+    return { result: 'doubtful', why: 'another codex-router has taken it over', remedy: LOG_IN_AGAIN };
   }
   if (entry.doubt === 'restored' && occasion !== 'named') {
     const remedy = `codex-router refresh ${identityKey(entry.identity)} tries it`;
@@ -209,12 +209,7 @@ async function settle(
   });
   const again = `codex-router refresh ${key}`;
   if (answer.kind === 'refused') {
-    return said(
-      'login-needed',
-      'login-needed',
-      answer.why,
-      'log that account in again, then codex-router import',
-    );
+    return said('login-needed', 'login-needed', answer.why, LOG_IN_AGAIN);
   }
   // A token that may have been spent before stays in doubt, whatever kept it from being sent now.
   if (answer.kind === 'failed') return said('failed', sent.doubt, answer.why, again);
@@ -251,6 +246,5 @@ async function ownerOf(repo: OpenRepo, { identity, ...rest }: Holding, grant: Gr
   }
   if (sameIdentity(came, identity)) return came;
   const said = `the issuer answered the refresh of ${key} with tokens of ${identityKey(came)}: nothing was stored over it`;
-  const hint = 'log in again as the one you want, then codex-router import';
-  return refuse(came, new RouterError('IDENTITY_MISMATCH', said, { hint }));
+  return refuse(came, new RouterError('IDENTITY_MISMATCH', said, { hint: LOG_IN_AS_WANTED }));
 }

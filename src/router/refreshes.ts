@@ -27,7 +27,7 @@ export interface RefreshesAnswer {
 }
 
 /** ms before its access token expires from which on a parked identity is due. */
-export const DUE_MS = 24 * 60 * 60 * 1000;
+const DUE_MS = 24 * 60 * 60 * 1000;
 
 /**
  * Refreshes parked identities, one after the other, on what the slots hold now. What goes wrong with one does not stop the others.

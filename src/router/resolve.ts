@@ -40,6 +40,16 @@ export function entryOf(who: IndexEntry['identity'], entries: readonly IndexEntr
   return entry;
 }
 
+/** What a person calls an identity, in a sentence. */
+export function nameOf({ alias, identity }: Pick<IndexEntry, 'alias' | 'identity'>): string {
+  return alias ?? identity.email ?? identityKey(identity);
+}
+
+/** What names an identity, and no other, in a command. */
+export function selectorOf({ alias, identity }: Pick<IndexEntry, 'alias' | 'identity'>): string {
+  return alias ?? identityKey(identity);
+}
+
 export function candidateOf(entry: IndexEntry): ErrorCandidate {
   const { accountId, userId, email, plan } = entry.identity;
   return { accountId, userId, alias: entry.alias, email, plan };

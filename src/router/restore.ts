@@ -5,7 +5,7 @@ import { type Identity, identityKey, sameIdentity } from '../identity.js';
 import type { BackUp, IndexEntry, OpenRepo, Placement, SoundBackUp } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
 import type { Neighbour, Occupant, Slot, SlotReading } from '../slot/slot.js';
-import { type CustodyDeps, neighbourId, placedElsewhere } from './custody.js';
+import { type CustodyDeps, neighbourId, placedElsewhere, readOrNote } from './custody.js';
 import { type SettledDeps, settleAccounts } from './settled.js';
 
 export interface RestoreDeps extends Pick<CustodyDeps, 'hostAt'>, SettledDeps {
@@ -171,8 +171,8 @@ async function placeOf(
   const seen = new Set<string>();
   const holders: string[] = [];
   for (const slot of host === null ? [] : await host.allSlots()) {
-    const reading = await readOrNote(slot, notes);
-    for (const { place, name, login } of reading === null ? [] : loginsIn(slot, reading, identity)) {
+    const reading = await readOrNote(() => slot.read(), `agent ${slot.address.agent}`, notes);
+    for (const { place, name, login } of reading === null ? [] : placesIn(slot, reading, identity)) {
       seen.add(place);
       if (login === null) continue;
       if (repo.fingerprint(login.grant) === fingerprint) holders.push(place);
@@ -204,7 +204,7 @@ interface FoundPlace {
 }
 
 /** The slot and every profile beside it. @throws HOST_BUSY */
-function loginsIn(
+function placesIn(
   { address }: Slot,
   { occupant, neighbours }: SlotReading,
   identity: Identity,
@@ -223,17 +223,6 @@ function loginsIn(
   });
   const beside = neighbours.map((one) => found(neighbourId(address, one.profileId), one.profileId, one));
   return [found(address.id, profileId, occupant), ...beside];
-}
-
-async function readOrNote(slot: Slot, notes: HostNote[]): Promise<SlotReading | null> {
-  try {
-    return await slot.read();
-  } catch (error) {
-    if (!(error instanceof RouterError)) throw error;
-    const text = `agent ${slot.address.agent} could not be read: ${error.message}`;
-    notes.push({ code: 'HOLDER_UNREADABLE', text });
-    return null;
-  }
 }
 
 function inUse({ address }: Slot): RouterError {

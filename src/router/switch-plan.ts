@@ -169,9 +169,9 @@ function samePlace(a: Holder, b: Holder): boolean {
   return a.slot.address.id === b.slot.address.id && a.profileId === b.profileId;
 }
 
-function moveCommand({ defaultAgent }: Host, { alias, identity }: IndexEntry, { agent }: SlotGroup): string {
+function moveCommand({ defaultAgent }: Host, entry: IndexEntry, { agent }: SlotGroup): string {
   const named = agent === defaultAgent ? '' : ` --agent ${agent}`;
-  return `codex-router use ${alias ?? identityKey(identity)}${named} --move`;
+  return `codex-router use ${selectorOf(entry)}${named} --move`;
 }
 
 /**
@@ -191,9 +191,7 @@ async function lostOwner(repo: OpenRepo, { address }: Slot, lost: LostLogin): Pr
 
 function lostNotes({ occupant }: SlotReading, lost: LostOwner | null): readonly HostNote[] {
   if (occupant.kind !== 'lost') return [];
-  const { alias, identity } = lost?.entry ?? {};
-  const whose =
-    identity === undefined ? 'a login' : `the login of ${alias ?? identity.email ?? identity.accountId}`;
+  const whose = lost === null ? 'a login' : `the login of ${nameOf(lost.entry)}`;
   const left =
     lost === null
       ? 'if that account is not stored here, log it in again'
@@ -247,7 +245,7 @@ function refuseOther(holding: Holding, wanted: Identity): void {
   throw new RouterError(
     'IDENTITY_MISMATCH',
     `the stored tokens belong to ${identityKey(said)}, not to ${identityKey(wanted)}`,
-    { hint: 'log in again as the one you want, then codex-router import' },
+    { hint: LOG_IN_AS_WANTED },
   );
 }
 

@@ -4,11 +4,11 @@ import type { PinChange, SwitchRecord, Who } from '../repo/journal.js';
 import type { IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { HostNote, ReloadOutcome, SlotGroup } from '../slot/host.js';
 import type { PinOutcome } from '../slot/pins.js';
-import type { Occupant, SlotAddress } from '../slot/slot.js';
+import type { SlotAddress } from '../slot/slot.js';
 import { planCheckIns, type ReadSlot } from './check-ins.js';
 import { refuseUnfit, settleWanted } from './doubt.js';
 import { renewClaim, requireOwner } from './owner.js';
-import { recover } from './recover.js';
+import { holds, recover } from './recover.js';
 import { entryOf } from './resolve.js';
 import { settledReading } from './settled.js';
 import { switchTo } from './switch.js';
@@ -72,7 +72,7 @@ export async function undo(deps: SyncDeps, request: UndoRequest): Promise<UndoAn
       const { reload, notes } =
         to === null
           ? await clear(deps, repo, group, record)
-          : await back(deps, repo, to, { group, agent, record });
+          : await back(deps, repo, to, { agent, record });
       const said = [
         ...earlier,
         ...settled,
@@ -102,7 +102,7 @@ async function undoable({ host, journal, ...deps }: SyncDeps, agent: string): Pr
 }
 
 /** The newest switch to somebody else that was carried out, is no undoing, and was not undone. */
-export function lastChange(records: readonly SwitchRecord[], slot: string): SwitchRecord | null {
+function lastChange(records: readonly SwitchRecord[], slot: string): SwitchRecord | null {
   const made = records.filter((record) => record.slot === slot && isMade(record));
   const undone = new Set(made.map(({ undoes }) => undoes));
   return made.findLast(({ id, undoes }) => undoes === null && !undone.has(id)) ?? null;
@@ -117,7 +117,7 @@ async function back(
   deps: SyncDeps,
   repo: OpenRepo,
   to: IndexEntry,
-  { agent, record }: Undoable & { readonly agent: string },
+  { agent, record }: { readonly agent: string; readonly record: SwitchRecord },
 ): Promise<{ readonly reload: ReloadOutcome; readonly notes: readonly HostNote[] }> {
   const wish = { agent, session: { kind: 'none' }, undoes: record.id } as const;
   const { done } = await switchTo(deps, repo, to.identity, wish);
@@ -191,11 +191,6 @@ async function putPinsBack(
     notes.push({ code: 'PINS_PENDING', text: `some session pins were left as they are: ${error.message}` });
   }
   return { outcomes, notes };
-}
-
-function holds(occupant: Occupant, who: Who | null): boolean {
-  if (who === null) return occupant.kind === 'absent';
-  return occupant.kind === 'login' && sameIdentity(occupant.identity, who);
 }
 
 async function whoIn({ main }: SlotGroup): Promise<Identity | null> {

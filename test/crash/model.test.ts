@@ -475,7 +475,13 @@ const runs: fc.Arbitrary<Run> = fc.record({
   steps: fc.array(step, { minLength: 1, maxLength: 40, size: 'max' }),
 });
 
-const on = (name: Who, at: Agent): Step => ({ do: 'use', who: name, agent: at, move: false, ...FAIR });
+const on = (name: Who, at: Agent, luck = FAIR): Step => ({
+  do: 'use',
+  who: name,
+  agent: at,
+  move: false,
+  ...luck,
+});
 const torn: Luck = { ...FAIR, trip: { at: 0, cut: 'torn' } };
 const unanswered: Luck = { ...FAIR, weather: ['lost-after', 'lost-after'] };
 
@@ -521,6 +527,35 @@ const FOUND: readonly (readonly [string, Run])[] = [
       ],
     },
   ],
+  [
+    'an identity whose first save was cut between record and index could not be named',
+    {
+      gateway: false,
+      begin: [],
+      steps: [
+        { do: 'login', who: 'bob' },
+        { do: 'import', who: 'bob', ...FAIR },
+        { do: 'remove', who: 'bob', fromSlot: false, ...FAIR },
+        { do: 'host-login', who: 'alice', agent: 'main' },
+        { do: 'sync', ...torn },
+      ],
+    },
+  ],
+  ...[0, 1, 2, 3, 4, 5].map((at): readonly [string, Run] => [
+    `a switch to a renewed login killed after write ${at}, then a rotation of the old one: the renewed one was overwritten`,
+    {
+      gateway: false,
+      begin: ['bob', 'alice-team'],
+      steps: [
+        on('alice-team', 'ops'),
+        { do: 'login', who: 'alice-team' },
+        { do: 'import', who: 'alice-team', ...FAIR },
+        on('alice-team', 'ops', { ...FAIR, trip: { at, cut: 'after' } }),
+        { do: 'host-refresh', agent: 'ops', lost: false },
+        { do: 'sync', ...FAIR },
+      ],
+    },
+  ]),
 ];
 
 for (const [name, found] of FOUND) {

@@ -185,7 +185,7 @@ for (const release of releases('2026.5.7', '2026.6.1', '2026.7.35', '2026.9.6'))
     };
 
     const chance = chances(SEED);
-    const end = performance.now() + 45_000 * LONGER;
+    const end = performance.now() + 25_000 * LONGER;
     const racing = () => performance.now() < end;
     let steps = 0;
     let turned = 0;

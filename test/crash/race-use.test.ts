@@ -58,7 +58,7 @@ async function race(t: Test, options: RaceOptions): Promise<void> {
   const [first, ...others] = persons.map((person) => issuer.mint(person));
   if (first === undefined) throw new Error('nobody races');
   state.plant(first);
-  const workers = await startWorkers(t, box, node, 4);
+  const workers = await startWorkers(t, box, node, 8);
   const [lead] = workers;
   if (lead === undefined) throw new Error('nobody works');
   const files = path.join(box.root, 'logins');
@@ -117,7 +117,7 @@ async function race(t: Test, options: RaceOptions): Promise<void> {
   for (let round = 0; round === 0 || performance.now() < end; round += 1) {
     const chance = chances(SEED + round);
     // The answer to a refresh that is under way comes late now and then, so that others meet it.
-    issuer.behaviour.refreshFaults = Array.from({ length: 4 }, () => ({
+    issuer.behaviour.refreshFaults = Array.from({ length: 3 }, () => ({
       kind: 'delay',
       ms: Math.floor(chance() * 400),
     }));
@@ -137,7 +137,7 @@ async function race(t: Test, options: RaceOptions): Promise<void> {
       }),
       ...workers.map(async (worker, index) => {
         const own = chances(SEED + 1000 * round + index + 1);
-        for (let step = 0; step < 20; step += 1) note(await worker.run(lineOf(own)));
+        for (let step = 0; step < 40; step += 1) note(await worker.run(lineOf(own)));
       }),
     ]);
     racing = false;

@@ -145,7 +145,7 @@ t.test('a back-up renamed to another identity or another time is detected', asyn
   t.same(await repo.backUps(), [], 'what has no name of ours is none of ours');
 });
 
-t.test('a folder in the place of a back-up, or one that vanishes, stops no listing', async (t) => {
+t.test('a folder in the place of a back-up is none, and stops no listing', async (t) => {
   const { repo, folder, names, pass } = await newBench();
   await repo.backUp(ONE, 'gone');
   const name = names()[0] ?? '';
@@ -153,7 +153,8 @@ t.test('a folder in the place of a back-up, or one that vanishes, stops no listi
   mkdirSync(join(folder, name));
   pass(1);
   await repo.backUp(TWO, 'sound');
-  t.match(await repo.backUps(), [{ reason: 'sound' }, { identity: null, trouble: /cannot be read|read/ }]);
+  t.match(await repo.backUps(), [{ reason: 'sound' }]);
+  t.equal((await repo.backUps()).length, 1);
 });
 
 t.test('at most 20 are kept, none older than 30 days', async (t) => {

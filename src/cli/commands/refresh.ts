@@ -1,5 +1,4 @@
 import { EXIT, type ExitStatus, RouterError } from '../../errors.js';
-import type { IndexEntry } from '../../repo/repo.js';
 import type { Refreshed, RefreshResult } from '../../router/refresh.js';
 import { type RefreshesAnswer, type RefreshWish, refreshes } from '../../router/refreshes.js';
 import { candidateOf } from '../../router/resolve.js';
@@ -85,7 +84,7 @@ function documentOf({ refreshed, left, notes }: RefreshesAnswer): RefreshDocumen
   return {
     ...DONE,
     refreshed: refreshed.map(refreshedIn),
-    notDue: left.map((entry: IndexEntry) => candidateOf(entry)),
+    notDue: left.map(candidateOf),
     notes: [...notes],
   };
 }
