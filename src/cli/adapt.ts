@@ -39,17 +39,25 @@ export function switchDeps(cli: Cli, parts: Parts, host: Host) {
 
 /** The same without an OpenClaw. */
 export function refreshDeps(cli: Cli, parts: Parts) {
-  const { repo, hostAt, outside, journal, withLock, withGrantLock, endpoint } = parts;
+  const { repo, hostAt, outside, journal, withGrantLock, endpoint } = parts;
+  const opening = parts.openRepo();
   return {
+    ...writeDeps(cli, parts),
     repo,
-    opening: parts.openRepo(),
+    opening,
     hostAt,
     outside,
     journal,
-    withLock,
     withGrantLock,
     endpoint,
     pause,
+  };
+}
+
+/** What every command that writes is given. */
+export function writeDeps(cli: Cli, { withLock }: Parts) {
+  return {
+    withLock,
     critical: cli.interruption.critical,
     onRefreshing: () => cli.say('waiting for OpenClaw to finish refreshing the login in the slot ...'),
     signal: cli.interruption.signal,

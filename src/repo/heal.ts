@@ -9,18 +9,8 @@ import { damage, FORMAT_VERSION, readTextOrNull } from './format.js';
 import { type IndexMemo, type IndexReading, readIndex, recordNames, withEntry, writeIndex } from './index.js';
 import { formerThan, type Index } from './index-format.js';
 import { type OpenedRecord, openRecord, parseHeader, type RecordHeader } from './record.js';
-import type { Fingerprint, IndexEntry } from './repo.js';
+import type { Fingerprint, IndexEntry, Mending } from './repo.js';
 import type { Vault } from './vault.js';
-
-/** What a crash had left and `mend` put right. */
-export interface Mending {
-  /** Identities whose entry was rebuilt from their record. */
-  readonly rebuilt: number;
-  /** Records deleted because their removal had not finished. */
-  readonly removed: number;
-  /** Records that belong to no identity and cannot be opened; left alone. */
-  readonly unreadable: readonly string[];
-}
 
 export interface MendedReading extends IndexReading {
   /** The index as it would be had no crash happened. */

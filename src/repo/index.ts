@@ -3,7 +3,7 @@ import { RouterError, systemErrorCode } from '../errors.js';
 import { type IdentityKey, identityKey } from '../identity.js';
 import { ioError, unlinkDurably, writeAtomic } from '../os/atomic.js';
 import { readdir } from '../os/files.js';
-import type { RepoFiles } from './files.js';
+import { type RepoFiles, recordName } from './files.js';
 import { expectWritten, readTextOrNull } from './format.js';
 import { type Index, parseIndex } from './index-format.js';
 import type { IndexEntry, Standing } from './repo.js';
@@ -69,6 +69,13 @@ export async function readClosedIndex(files: RepoFiles, memo: IndexMemo): Promis
   throw new RouterError('VAULT_DAMAGED', `index.json is missing beside ${records.length} sealed identities`, {
     hint: CHECK,
   });
+}
+
+/** Whether a record lies there that `index` neither lists nor is removing. @throws IO */
+export async function isBehind(files: RepoFiles, index: Index | null): Promise<boolean> {
+  const listed = new Set(index?.identities.map(({ identity }) => recordName(identityKey(identity))));
+  const records = await recordNames(files);
+  return records.some((name) => !listed.has(name) && index?.removing[name] === undefined);
 }
 
 /** The names of the sealed records that exist; none when there is no folder. */

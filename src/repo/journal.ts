@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { systemErrorCode } from '../errors.js';
 import { type AccountId, parseAccountId, parseUserId, type UserId } from '../identity.js';
+import { isObject, type Json, parseJsonObject } from '../json.js';
 import { ioError, writeAtomic } from '../os/atomic.js';
 import { open, readFile } from '../os/files.js';
 import { ensureFolder } from '../os/folders.js';
@@ -149,8 +150,8 @@ type Line = Pick<SwitchRecord, 'id' | 'at' | 'step'> & {
 /** Null for a torn or foreign line: the journal informs, it never decides what a slot holds. */
 function parseLine(text: string): Line | null {
   try {
-    const line: unknown = JSON.parse(text);
-    if (!isObject(line) || line.v !== 1) return null;
+    const line = parseJsonObject(text);
+    if (line?.v !== 1) return null;
     const { id, at, step, slot, from, to, pins = [], undoes = null } = line;
     if (typeof id !== 'string' || typeof at !== 'number' || !isStep(step)) return null;
     if (slot === undefined) return { id, at, step, begun: null };
@@ -163,26 +164,22 @@ function parseLine(text: string): Line | null {
 }
 
 /** @throws when it is neither null nor two ids */
-function parseWho(value: unknown): Who | null {
+function parseWho(value: Json | undefined): Who | null {
   if (value === null) return null;
   if (!isObject(value)) throw new Error('not a person');
   return { accountId: parseAccountId(value.accountId), userId: parseUserId(value.userId) };
 }
 
 /** @throws when it is no list of pins */
-function parsePins(value: unknown): readonly PinChange[] {
+function parsePins(value: Json): readonly PinChange[] {
   if (!Array.isArray(value)) throw new Error('not a list');
-  return value.map((pin: unknown) => {
+  return value.map((pin: Json) => {
     if (!isObject(pin)) throw new Error('not a pin');
     const { agent, key, was } = pin;
     if (typeof agent !== 'string' || typeof key !== 'string') throw new Error('not a pin');
     if (was !== null && typeof was !== 'string') throw new Error('not a pin');
     return { agent, key, was };
   });
-}
-
-function isObject(value: unknown): value is { readonly [key: string]: unknown } {
-  return typeof value === 'object' && value !== null;
 }
 
 function isStep(value: unknown): value is SwitchStep {

@@ -10,7 +10,7 @@ import { backupsIn } from './backup-record.js';
 import { changeEntry, removeIdentity } from './closed.js';
 import { type RepoFiles, recordName } from './files.js';
 import { damage, expectWritten, readTextOrNull } from './format.js';
-import { type Mending, mendedReading, recordsIn } from './heal.js';
+import { mendedReading, recordsIn } from './heal.js';
 import { entryOf, type IndexMemo, identityNotFound, standingOf, withEntry, writeIndex } from './index.js';
 import { formerThan, parseFingerprint } from './index-format.js';
 import { openRecord, parseHeader, type RecordFacts, sealRecord } from './record.js';
@@ -25,17 +25,8 @@ export interface OpenedDeps {
   readonly now: () => number;
 }
 
-/** The open store, plus what only the vault's own commands use. */
-export interface MendableRepo extends OpenRepo {
-  /**
-   * Writes down what every reading of an open repo already takes into account: entries rebuilt from records that a crash
-   * left ahead of the index, and orphans of an unfinished removal deleted. Call it under the router lock.
-   */
-  mend(): Promise<Mending>;
-}
-
 /** The repo with its key. What changes something is to be called under the router lock; what reads may be called without. */
-export function openedRepo({ files, vault, memo = { last: null }, now }: OpenedDeps): MendableRepo {
+export function openedRepo({ files, vault, memo = { last: null }, now }: OpenedDeps): OpenRepo {
   const records = recordsIn(files);
   const backups = backupsIn(files.backups, vault, fingerprint);
   const read = () => mendedReading({ files, vault, memo, records, fingerprint });
@@ -113,7 +104,7 @@ export function openedRepo({ files, vault, memo = { last: null }, now }: OpenedD
     }
   }
 
-  const repo: MendableRepo = {
+  const repo: OpenRepo = {
     vaultId: vault.vaultId,
     standing: async () => standingOf((await read()).index),
     outgrow: async (generation) => {
@@ -127,6 +118,7 @@ export function openedRepo({ files, vault, memo = { last: null }, now }: OpenedD
     backUps: backups.list,
     openBackUp: backups.open,
     list: async () => (await read()).index.identities,
+    isBehind: async () => false,
     setAlias: async (key, alias) =>
       changeEntry(files, memo, await read(), key, (entry) => ({ ...entry, alias })),
     place: async (key, placement) =>

@@ -45,7 +45,7 @@ export interface IndexEntry {
   /** The holder a copy was knowingly left with (`import --keep`); null when nobody else has it. */
   readonly sharedWith: 'codex' | null;
   readonly placement: Placement | null;
-  /** Grants of this identity that gave way to later ones here, newest first, 32 at most: none of them can be newer than the stored one. */
+  /** Grants of this identity that gave way to others here, the last first, 32 at most; one that is stored again is none of them. */
   readonly former: readonly Fingerprint[];
   /** Null when nothing speaks against the stored grant. */
   readonly doubt: Doubt | null;
@@ -93,6 +93,16 @@ export interface DamagedBackUp {
 
 export type BackUp = SoundBackUp | DamagedBackUp;
 
+/** What a crash had left and `mend` put right. */
+export interface Mending {
+  /** Identities whose entry was rebuilt from their record. */
+  readonly rebuilt: number;
+  /** Records deleted because their removal had not finished. */
+  readonly removed: number;
+  /** Records that belong to no identity and cannot be opened; left alone. */
+  readonly unreadable: readonly string[];
+}
+
 /** Which vault this is, and how far its index has come. */
 export interface Standing {
   readonly vaultId: string;
@@ -109,6 +119,9 @@ export interface Repo {
 
   /** Null when there is no index yet. @throws VAULT_NEWER, VAULT_DAMAGED */
   standing(): Promise<Standing | null>;
+
+  /** Whether a sealed record lies there that no entry lists: a crash came between the two, and `OpenRepo.mend` lists it. */
+  isBehind(): Promise<boolean>;
 
   /** Names or un-names (null) an identity. The caller has checked that the alias is free. */
   setAlias(key: IdentityKey, alias: string | null): Promise<IndexEntry>;
@@ -136,6 +149,12 @@ export interface OpenRepo extends Repo {
 
   /** @throws RECORD_DAMAGED when the record is missing, swapped, rolled back or altered; IDENTITY_NOT_FOUND. */
   load(key: IdentityKey): Promise<Holding>;
+
+  /**
+   * Writes down what every reading of an open repo already takes into account: entries rebuilt from records that a crash
+   * left ahead of the index, and orphans of an unfinished removal deleted. Call it under the router lock.
+   */
+  mend(): Promise<Mending>;
 
   /** Seals durably (fsync of file and folder), reads back, and only then updates the index. */
   save(holding: Holding, facts?: SaveFacts): Promise<IndexEntry>;

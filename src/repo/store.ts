@@ -1,6 +1,6 @@
 import { changeEntry, removeIdentity } from './closed.js';
 import { repoFiles } from './files.js';
-import { type IndexMemo, readClosedIndex, standingOf } from './index.js';
+import { type IndexMemo, isBehind, readClosedIndex, readIndex, standingOf } from './index.js';
 import type { OpenedDeps } from './opened.js';
 import type { RepoDeps } from './opening.js';
 import type { OpenRepo, Repo } from './repo.js';
@@ -27,6 +27,7 @@ export function openRepoAt(deps: RepoDeps): Repo {
 
   return {
     list: async () => (await readClosedIndex(files, memo)).index?.identities ?? [],
+    isBehind: async () => isBehind(files, (await readIndex(files, memo)).index),
     standing: async () => standingOf((await readClosedIndex(files, memo)).index),
     setAlias: async (key, alias) => {
       await refuseNewerVault(deps.folders);

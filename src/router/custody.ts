@@ -234,10 +234,8 @@ async function otherHosts(
     if (step !== 'abandoned') last.set(slot, to !== null && sameIdentity(to, identity));
   }
   const here = [host?.summary.stateDir, parsePlace(placement?.slot ?? '')?.stateDir];
-  const found = [...last].filter(([, isIt]) => isIt).map(([slot]) => parsePlace(slot)?.stateDir ?? null);
-  return [...new Set(found)]
-    .filter((stateDir) => stateDir !== null && !here.includes(stateDir))
-    .filter(isText);
+  const found = [...last].flatMap(([slot, isIt]) => (isIt ? (parsePlace(slot)?.stateDir ?? []) : []));
+  return [...new Set(found)].filter((stateDir) => !here.includes(stateDir));
 }
 
 /** As `placedElsewhere` for hosts that we only remember: one that is gone holds nothing we would have to tell of. */
@@ -269,10 +267,6 @@ async function heldIn(
   return holders;
 }
 
-function isText(text: string | null): text is string {
-  return text !== null;
-}
-
 function unknownPlace(name: string): HostNote {
   const text = `it was last put into ${name}, which cannot be found now: where it has gone, the login must not be used too`;
   return { code: 'HOLDER_UNKNOWN', text };
@@ -289,7 +283,11 @@ export function parsePlace(slot: string): { stateDir: string; agent: string; sto
 }
 
 /** What cannot be read is noted, as `name`. */
-export async function readOrNote<T>(read: () => Promise<T>, name: string, notes: HostNote[]): Promise<T | null> {
+export async function readOrNote<T>(
+  read: () => Promise<T>,
+  name: string,
+  notes: HostNote[],
+): Promise<T | null> {
   try {
     return await read();
   } catch (error) {

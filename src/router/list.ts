@@ -33,8 +33,14 @@ export async function list(
     entry,
     active: known ? occupant !== null && sameIdentity(entry.identity, occupant) : null,
   }));
-  return { identities, slot, occupant, notes };
+  const behind = (await repo.isBehind()) ? [BEHIND] : [];
+  return { identities, slot, occupant, notes: [...behind, ...notes] };
 }
+
+const BEHIND: HostNote = {
+  code: 'NOT_LISTED',
+  text: 'a crash has left a stored login that is not listed yet: codex-router sync lists it',
+};
 
 const CODES = {
   absent: null,

@@ -138,7 +138,7 @@ async function stillOld(host: Host, pins: readonly PinChange[]): Promise<readonl
   return old;
 }
 
-/** Whether this is in a slot; null: nothing. */
+/** Whether a slot holds this identity; for null, whether it is empty. */
 export function holds(occupant: Occupant, who: Who | null): boolean {
   if (who === null) return occupant.kind === 'absent';
   return occupant.kind === 'login' && sameIdentity(occupant.identity, who);

@@ -76,7 +76,9 @@ export async function refresh(
       const before = await deps.withLock(() => begin(deps, repo, who, occasion));
       if (before === null || !('holding' in before)) return before;
       const answer = await ask(deps, before.holding.grant).catch(async (error: unknown) => {
-        await deps.withLock(() => repo.doubt(identityKey(who), before.entry.doubt));
+        // The one refusal of which it is known that nothing was sent.
+        const isUnsent = error instanceof RouterError && error.code === 'ISSUER_FOREIGN';
+        if (isUnsent) await deps.withLock(() => repo.doubt(identityKey(who), before.entry.doubt));
         throw error;
       });
       return deps.withLock(() => settle(repo, before, answer));

@@ -40,7 +40,7 @@ export async function refreshes(
   onEach: (entry: IndexEntry, place: number, of: number) => void = () => undefined,
 ): Promise<RefreshesAnswer> {
   // Nobody waits for a keychain for an identity that is not there.
-  const named = wish.kind === 'one' ? resolve(wish.selector, await deps.repo.list()).identity : null;
+  const named = wish.kind === 'one' ? resolve(wish.selector, await listOf(deps)).identity : null;
   const repo = await deps.opening;
   const { host } = deps;
   const home = host === null ? null : await deps.withLock(() => bringHome(deps, repo, host));
@@ -66,6 +66,10 @@ export async function refreshes(
   }
   if (host !== null) notes.push(...(await deps.withLock(() => renewClaim(host, repo, deps.now()))));
   return { refreshed, left: open.filter((entry) => !meant.includes(entry)), notes };
+}
+
+async function listOf({ repo, opening }: RefreshesDeps): Promise<readonly IndexEntry[]> {
+  return ((await repo.isBehind()) ? await opening : repo).list();
 }
 
 function isDue({ expiresAt, doubt }: IndexEntry, now: number): boolean {

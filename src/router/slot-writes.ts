@@ -33,6 +33,7 @@ export async function writeSlots(
 ): Promise<void> {
   const { entry, group, fingerprint } = plan;
   const key = identityKey(entry.identity);
+  if (switched) await sealRenewed(repo, plan);
   // Before the write: a crash in between then still knows which grant the slot may hold.
   if (switched) await repo.place(key, { slot: group.main.address.id, fingerprint, at: deps.now() });
   let written = 0;
@@ -54,6 +55,22 @@ export async function writeSlots(
     }
     throw error;
   }
+}
+
+/**
+ * A renewed login over an older one of the same identity: should a crash come between the note of its place and the write, a rotation of
+ * the older one would look like one of the renewed, and be taken home over it.
+ */
+async function sealRenewed(repo: OpenRepo, { holding, fingerprint, slots }: SwitchPlan): Promise<void> {
+  const isOver = slots.some(
+    ({ put, reading: { occupant } }) =>
+      put !== 'keep' &&
+      occupant.kind === 'login' &&
+      sameIdentity(occupant.identity, holding.identity) &&
+      repo.fingerprint(occupant.grant) !== fingerprint,
+  );
+  if (isOver)
+    await repo.backUp(holding, 'it was about to replace an older login of this identity in the slot');
 }
 
 /** The main slot is written and a copy of it is not: whoever reads "nothing was changed" would be misled. */

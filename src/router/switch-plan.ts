@@ -15,7 +15,8 @@ import { isStoredCopy, lastPlaced } from './lost.js';
 import { inUse, type Move, type MovePlan, planMoves } from './move.js';
 import { ownerNotes, refuseTakenOver, requireOwner } from './owner.js';
 import { type PinPlan, planPins } from './pins.js';
-import { entryOf } from './resolve.js';
+import { LOG_IN_AS_WANTED } from './remedies.js';
+import { entryOf, nameOf, selectorOf } from './resolve.js';
 import { type SettledDeps, settleAccounts, settledReading } from './settled.js';
 
 export interface PlanDeps extends CustodyDeps, SettledDeps {

@@ -98,6 +98,7 @@ export async function bringHome(
   host: Host,
 ): Promise<Pick<SyncAnswer, 'slots' | 'notes'> & { readonly stale: readonly StaleSlot[] }> {
   await requireOwner(host, repo);
+  await repo.mend();
   const stale: StaleSlot[] = [];
   const slots: SyncedSlot[] = [];
   const notes: HostNote[] = [];

@@ -70,9 +70,7 @@ export async function undo(deps: SyncDeps, request: UndoRequest): Promise<UndoAn
       if (to !== null) refuseUnfit(to, deps.now());
       const pins = await putPinsBack(deps, group, record);
       const { reload, notes } =
-        to === null
-          ? await clear(deps, repo, group, record)
-          : await back(deps, repo, to, { agent, record });
+        to === null ? await clear(deps, repo, group, record) : await back(deps, repo, to, { agent, record });
       const said = [
         ...earlier,
         ...settled,

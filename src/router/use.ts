@@ -116,7 +116,7 @@ function endedNotes({ entry, fingerprint }: SwitchPlan): readonly HostNote[] {
 }
 
 async function select(deps: UseDeps, selector: string, agent: string): Promise<IndexEntry> {
-  const entries = await deps.repo.list();
+  const entries = await ((await deps.repo.isBehind()) ? await deps.opening : deps.repo).list();
   if (selector !== '-') return resolve(selector, entries);
   const { main } = await deps.host.slotsFor(agent);
   const { occupant } = await main.read();

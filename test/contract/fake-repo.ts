@@ -103,6 +103,7 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
       hasBeenAt: (generation) => generations.includes(generation),
     }),
     list: async () => [...index.values()],
+    isBehind: async () => false,
     setAlias: async (which, alias) => {
       entryOf(which);
       enter('setAlias', which);
@@ -128,6 +129,7 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
       generations.push(Math.max(generations.at(-1) ?? 0, generation) + 1);
     },
     fingerprint,
+    mend: async () => ({ rebuilt: 0, removed: 0, unreadable: [] }),
     load: async (which) => {
       entryOf(which);
       enter('load', which);

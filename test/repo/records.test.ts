@@ -15,9 +15,10 @@ import { identityKey } from '../../src/identity.js';
 import type { Json, JsonObject } from '../../src/json.js';
 import { recordName } from '../../src/repo/files.js';
 import { readIndex, writeIndex } from '../../src/repo/index.js';
-import { type MendableRepo, openedRepo } from '../../src/repo/opened.js';
+import { openedRepo } from '../../src/repo/opened.js';
 import type { RepoDeps } from '../../src/repo/opening.js';
 import { openRecord, parseHeader, sealRecord } from '../../src/repo/record.js';
+import type { OpenRepo } from '../../src/repo/repo.js';
 import { seal, unseal } from '../../src/repo/seal.js';
 import { openRepoAt } from '../../src/repo/store.js';
 import { initVault, type Vault } from '../../src/repo/vault.js';
@@ -31,7 +32,7 @@ const KEY = identityKey(ONE.identity);
 interface Bench {
   readonly deps: RepoDeps;
   readonly vault: Vault;
-  readonly repo: MendableRepo;
+  readonly repo: OpenRepo;
   readonly files: { readonly index: string; readonly records: string; readonly backups: string };
   path(of: { identity: typeof ONE.identity }): string;
 }

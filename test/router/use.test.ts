@@ -154,7 +154,8 @@ t.test(
     t.equal(await token(), refreshOf(renewed));
     t.strictSame(
       repo.backUps.map(({ holding }) => refreshOf(holding)),
-      [refreshOf(old)],
+      [refreshOf(old), refreshOf(renewed)],
+      'and the new one too, before it is written over the old one',
     );
   },
 );

@@ -1,10 +1,11 @@
-import { RouterError } from '../../errors.js';
 import { requireReplacing } from '../../os/platform.js';
 import { type Adoption, adopt, planAdoption } from '../../router/adopt.js';
 import { candidateOf } from '../../router/resolve.js';
 import { showText } from '../../text.js';
+import { writeDeps } from '../adapt.js';
 import type { Cli } from '../cli.js';
 import { compose } from '../compose.js';
+import { confirm } from '../confirm.js';
 import { DONE, type HostAdoptDocument } from '../documents.js';
 import type { HostOptions } from '../options.js';
 import { phrase } from '../people.js';
@@ -20,38 +21,25 @@ export async function runAdopt(cli: Cli, options: AdoptOptions): Promise<void> {
   const parts = compose(cli, options, true);
   const host = await parts.besideKeychain(parts.host);
   const repo = await parts.openRepo();
-  const deps = {
-    host,
-    withLock: parts.withLock,
-    critical: cli.interruption.critical,
-    now: cli.now,
-    onRefreshing: () => cli.say('waiting for OpenClaw to finish refreshing the login in the slot ...'),
-    signal: cli.interruption.signal,
-  };
+  const deps = { ...writeDeps(cli, parts), host };
   const { stateDir } = host.summary;
   const planned = await planAdoption(deps, repo);
   if (options.dryRun || planned.was === 'ours') {
     const document = documentOf(stateDir, planned, planned.was === 'ours' ? 'unchanged' : 'planned');
     return cli.print(document, () => preview(document).join('\n'));
   }
-  if (!options.yes) await confirm(cli, documentOf(stateDir, planned, 'planned'));
+  if (!options.yes) {
+    await confirm(cli, {
+      preview: preview(documentOf(stateDir, planned, 'planned')),
+      question: 'Take it over?',
+      what: 'taking over a host',
+      declined: 'nothing was taken over',
+      look: 'codex-router host',
+    });
+  }
   const document = documentOf(stateDir, await adopt(deps, repo), 'adopted');
   cli.print(document, () => `this codex-router routes the OpenClaw in ${showText(stateDir, 200)} now`);
   if (!cli.json) for (const line of touched(document, 'was')) cli.say(line);
-}
-
-async function confirm(cli: Cli, planned: HostAdoptDocument): Promise<void> {
-  if (!cli.terminal.canAsk) {
-    throw new RouterError(
-      'CHOICE_NEEDED',
-      'taking over a host has to be confirmed, and there is no terminal to ask on',
-      { hint: 'add --yes, or --dry-run to see what it would do' },
-    );
-  }
-  for (const line of preview(planned)) cli.say(line);
-  if (!(await cli.terminal.confirm('Take it over?'))) {
-    throw new RouterError('INTERRUPTED', 'nothing was taken over', { hint: 'codex-router host' });
-  }
 }
 
 function documentOf(

@@ -1,11 +1,11 @@
-import { RouterError } from '../../errors.js';
 import { requireReplacing } from '../../os/platform.js';
 import { carryOutRemoval, planRemoval, type Removal } from '../../router/remove.js';
 import { candidateOf, resolve } from '../../router/resolve.js';
-import type { Host } from '../../slot/host.js';
 import { showText } from '../../text.js';
+import { hostOrNull, writeDeps } from '../adapt.js';
 import type { Cli } from '../cli.js';
 import { compose } from '../compose.js';
+import { confirm } from '../confirm.js';
 import { DONE, type RemoveDocument, slotOf } from '../documents.js';
 import type { HostOptions } from '../options.js';
 import { phrase } from '../people.js';
@@ -21,15 +21,11 @@ export async function runRemove(cli: Cli, selector: string, options: RemoveOptio
   requireReplacing(cli.platform);
   const parts = compose(cli, options);
   const deps = {
+    ...writeDeps(cli, parts),
     repo: parts.repo,
     open: parts.openRepo,
-    host: await absentAsNull(parts.host()),
+    host: await hostOrNull(parts),
     hostAt: parts.hostAt,
-    withLock: parts.withLock,
-    critical: cli.interruption.critical,
-    now: cli.now,
-    onRefreshing: () => cli.say('waiting for OpenClaw to finish refreshing the login in the slot ...'),
-    signal: cli.interruption.signal,
   };
   const entry = resolve(selector, await parts.repo.list());
   const removal = await planRemoval(deps, entry, options.fromSlot ?? false);
@@ -38,19 +34,13 @@ export async function runRemove(cli: Cli, selector: string, options: RemoveOptio
     return cli.print(document, () => preview(document).join('\n'));
   }
   if (!options.yes) {
-    if (!cli.terminal.canAsk) {
-      throw new RouterError(
-        'CHOICE_NEEDED',
-        'a removal has to be confirmed, and there is no terminal to ask on',
-        {
-          hint: 'add --yes, or --dry-run to see what it would do',
-        },
-      );
-    }
-    for (const line of preview(removeDocument(removal, 'planned'))) cli.say(line);
-    if (!(await cli.terminal.confirm('Forget this identity here?'))) {
-      throw new RouterError('INTERRUPTED', 'nothing was removed', { hint: 'codex-router list' });
-    }
+    await confirm(cli, {
+      preview: preview(removeDocument(removal, 'planned')),
+      question: 'Forget this identity here?',
+      what: 'a removal',
+      declined: 'nothing was removed',
+      look: 'codex-router list',
+    });
   }
   const done = await carryOutRemoval(deps, removal, options.fromSlot ?? false);
   const document = removeDocument(done, 'removed');
@@ -91,13 +81,4 @@ function cleared({ clearedSlots, next }: RemoveDocument): string {
 function nextText(next: readonly string[]): string {
   if (next.length === 0) return 'OpenClaw has no Codex login left: codex-router use <another>';
   return `OpenClaw uses ${next.map((id) => showText(id, 60)).join(', ')} next`;
-}
-
-async function absentAsNull(host: Promise<Host>): Promise<Host | null> {
-  try {
-    return await host;
-  } catch (error) {
-    if (error instanceof RouterError && error.code === 'HOST_NOT_FOUND') return null;
-    throw error;
-  }
 }

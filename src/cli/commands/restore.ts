@@ -1,4 +1,3 @@
-import { RouterError } from '../../errors.js';
 import { requireReplacing } from '../../os/platform.js';
 import {
   choose,
@@ -8,10 +7,11 @@ import {
   type Restoration,
   restore,
 } from '../../router/restore.js';
-import type { Host } from '../../slot/host.js';
 import { showText } from '../../text.js';
+import { hostOrNull, writeDeps } from '../adapt.js';
 import type { Cli } from '../cli.js';
 import { compose } from '../compose.js';
+import { confirm } from '../confirm.js';
 import { DONE, personIn, type RestoreDocument } from '../documents.js';
 import type { HostOptions } from '../options.js';
 import { phrase } from '../people.js';
@@ -32,14 +32,10 @@ export async function runRestore(
   const parts = compose(cli, options);
   const repo = await parts.openRepo();
   const deps = {
-    host: await absentAsNull(parts.host()),
+    ...writeDeps(cli, parts),
+    host: await hostOrNull(parts),
     hostAt: parts.hostAt,
     withGrantLock: parts.withGrantLock,
-    withLock: parts.withLock,
-    critical: cli.interruption.critical,
-    now: cli.now,
-    onRefreshing: () => cli.say('waiting for OpenClaw to finish refreshing the login in the slot ...'),
-    signal: cli.interruption.signal,
   };
   // By its id from here on: a back-up that is made meanwhile moves the numbers.
   const { backUp } = choose(which, await listBackUps(repo));
@@ -48,7 +44,15 @@ export async function runRestore(
     const document = documentOf(planned, planned.changes ? 'planned' : 'unchanged');
     return cli.print(document, () => preview(document, planned).join('\n'));
   }
-  if (!options.yes) await confirm(cli, planned);
+  if (!options.yes) {
+    await confirm(cli, {
+      preview: preview(documentOf(planned, 'planned'), planned),
+      question: 'Restore it?',
+      what: 'a restoration',
+      declined: 'nothing was restored',
+      look: 'codex-router restore',
+    });
+  }
   const done = await restore(deps, repo, planned);
   const document = documentOf(done, done.changes ? 'restored' : 'unchanged');
   cli.print(document, () => said(document));
@@ -65,20 +69,6 @@ async function listAll(cli: Cli, options: RestoreOptions): Promise<void> {
     notes: [],
   };
   cli.print(document, () => text(document));
-}
-
-async function confirm(cli: Cli, planned: Restoration): Promise<void> {
-  if (!cli.terminal.canAsk) {
-    throw new RouterError(
-      'CHOICE_NEEDED',
-      'a restoration has to be confirmed, and there is no terminal to ask on',
-      { hint: 'add --yes, or --dry-run to see what it would do' },
-    );
-  }
-  for (const line of preview(documentOf(planned, 'planned'), planned)) cli.say(line);
-  if (!(await cli.terminal.confirm('Restore it?'))) {
-    throw new RouterError('INTERRUPTED', 'nothing was restored', { hint: 'codex-router restore' });
-  }
 }
 
 type Shown = RestoreDocument['backUps'][number];
@@ -136,13 +126,4 @@ function said({ result, backUps }: RestoreDocument): string {
   const whose = identity === null ? 'it' : phrase(identity);
   if (result === 'unchanged') return `that very login of ${whose} is stored already`;
   return `${whose} has the login again that gave way at ${dateOf(backUps[0]?.at ?? 0)}`;
-}
-
-async function absentAsNull(host: Promise<Host>): Promise<Host | null> {
-  try {
-    return await host;
-  } catch (error) {
-    if (error instanceof RouterError && error.code === 'HOST_NOT_FOUND') return null;
-    throw error;
-  }
 }

@@ -33,7 +33,7 @@ export async function runUse(cli: Cli, selector: string | undefined, options: Us
     finding.catch(() => undefined);
     const chosen = selector ?? (await pick(cli, parts, options.agent ?? null));
     // Nobody is asked for a passphrase for an identity or an OpenClaw that is not there.
-    if (chosen !== '-') resolve(chosen, await parts.repo.list());
+    if (chosen !== '-' && !(await parts.repo.isBehind())) resolve(chosen, await parts.repo.list());
     return { wanted: chosen, host: await finding };
   });
   const answer = await use(switchDeps(cli, parts, host), {
