@@ -37,7 +37,7 @@ export interface Parts {
   findings(): Promise<HostFindings>;
   residue(found: HostFindings): Promise<Residue>;
   /** Our own lock; BUSY after a bounded wait. */
-  withLock<T>(work: () => Promise<T>): Promise<T>;
+  withLock<T>(work: () => Promise<T>, waitMs?: number): Promise<T>;
   /** The lock of one stored grant, to be taken before our own; BUSY after a bounded wait. */
   withGrantLock<T>(who: Who, work: () => Promise<T>): Promise<T>;
   /** The issuer of ChatGPT logins. */
@@ -94,9 +94,12 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
       return hostFindings(locateDeps(cli, options, uid));
     },
     residue: async (found) => (await import('../openclaw/residue.js')).findResidue(found),
-    withLock: async (work) => {
+    withLock: async (work, waitMs) => {
       const onWait = () => cli.say('waiting for another codex-router to finish ...');
-      return (await import('../os/lock.js')).withRouterLock(folders.data, work, { onWait });
+      return (await import('../os/lock.js')).withRouterLock(folders.data, work, {
+        onWait,
+        ...(waitMs !== undefined && { wait: waitMs }),
+      });
     },
     withGrantLock: async (who, work) => {
       const onWait = () =>

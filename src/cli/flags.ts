@@ -1,23 +1,23 @@
-import { Option } from '@commander-js/extra-typings';
+import { type Command, Option, type OptionValues } from '@commander-js/extra-typings';
 import { KEY_KINDS } from '../repo/key-kind.js';
 
 export function key() {
   return new Option('--key <source>', 'the key source for a new vault (CODEX_ROUTER_KEY)').choices(KEY_KINDS);
 }
 
-export function stateDir() {
+function stateDir() {
   return new Option('--state-dir <path>', 'the OpenClaw state directory (OPENCLAW_STATE_DIR)');
 }
 
-export function profile() {
+function profile() {
   return new Option('--profile <name>', "OpenClaw's own --profile");
 }
 
-export function slot() {
+function slot() {
   return new Option('--slot <profileId>', 'the slot, when it is not the default profile');
 }
 
-export function via() {
+function via() {
   return new Option(
     '--via <adapter>',
     "who reads and writes OpenClaw's stores: codex-router itself, or the installed release's own SDK (slow)",
@@ -30,6 +30,18 @@ export function agent() {
 
 export function json() {
   return new Option('--json', 'print one JSON document');
+}
+
+/** The flags of a command that looks at an OpenClaw, behind its own. */
+export function withHost<Args extends unknown[], Options extends OptionValues>(
+  command: Command<Args, Options>,
+) {
+  return command
+    .addOption(stateDir())
+    .addOption(profile())
+    .addOption(slot())
+    .addOption(via())
+    .addOption(json());
 }
 
 /** The examples that end a command's help: what to type, and why. */

@@ -1,31 +1,28 @@
 import type { Command } from '@commander-js/extra-typings';
 import type { Cli } from './cli.js';
-import { agent, examples, json, key, profile, slot, stateDir, via } from './flags.js';
+import { agent, examples, json, key, withHost } from './flags.js';
 import type { Commands } from './program.js';
 
 /** What changes or lists the stored identities. */
 export function identityCommands(program: Command, cli: Cli): Commands {
   return {
     import: () =>
-      program
-        .command('import')
-        .description('store a login: from the Codex CLI, a file, standard input, or OpenClaw')
-        .option('--from <source>', 'a file in the form of auth.json, "-" for standard input, or "openclaw"')
-        .option('--alias <name>', 'a short name of your own for it')
-        .option('--expect <accountId>', 'refuse the login of any other account')
-        .option(
-          '--take',
-          'take the login over: it leaves the Codex home, so that codex login cannot revoke it',
-        )
-        .option('--keep', 'leave it in the Codex home too: marked as shared, and not routed while it is')
-        .option('--replace', 'replace a stored login that may be newer; the old one is kept sealed')
-        .addOption(key())
-        .option('--key-file <path>', 'where the key file lies, with --key file')
-        .addOption(stateDir())
-        .addOption(profile())
-        .addOption(slot())
-        .addOption(via())
-        .addOption(json())
+      withHost(
+        program
+          .command('import')
+          .description('store a login: from the Codex CLI, a file, standard input, or OpenClaw')
+          .option('--from <source>', 'a file in the form of auth.json, "-" for standard input, or "openclaw"')
+          .option('--alias <name>', 'a short name of your own for it')
+          .option('--expect <accountId>', 'refuse the login of any other account')
+          .option(
+            '--take',
+            'take the login over: it leaves the Codex home, so that codex login cannot revoke it',
+          )
+          .option('--keep', 'leave it in the Codex home too: marked as shared, and not routed while it is')
+          .option('--replace', 'replace a stored login that may be newer; the old one is kept sealed')
+          .addOption(key())
+          .option('--key-file <path>', 'where the key file lies, with --key file'),
+      )
         .addHelpText(
           'after',
           examples(
@@ -42,15 +39,12 @@ export function identityCommands(program: Command, cli: Cli): Commands {
           await importLogins(await importParts(cli, options), options);
         }),
     list: () =>
-      program
-        .command('list')
-        .description('the stored identities and which one is active')
-        .addOption(agent())
-        .addOption(stateDir())
-        .addOption(profile())
-        .addOption(slot())
-        .addOption(via())
-        .addOption(json())
+      withHost(
+        program
+          .command('list')
+          .description('the stored identities and which one is active')
+          .addOption(agent()),
+      )
         .addHelpText('after', examples(['codex-router list'], ['codex-router list --json']))
         .action(async (options) => (await import('./commands/list.js')).runList(cli, options)),
     alias: () =>
@@ -69,18 +63,15 @@ export function identityCommands(program: Command, cli: Cli): Commands {
           (await import('./commands/alias.js')).runAlias(cli, selector, name, options),
         ),
     remove: () =>
-      program
-        .command('remove')
-        .description('forget an identity here; nothing is revoked at the server')
-        .argument('<selector>')
-        .option('--yes', 'do not ask')
-        .option('--from-slot', 'also when it is active: clear the slot, its order and its pins first')
-        .option('--dry-run', 'show what would be removed and write nothing')
-        .addOption(stateDir())
-        .addOption(profile())
-        .addOption(slot())
-        .addOption(via())
-        .addOption(json())
+      withHost(
+        program
+          .command('remove')
+          .description('forget an identity here; nothing is revoked at the server')
+          .argument('<selector>')
+          .option('--yes', 'do not ask')
+          .option('--from-slot', 'also when it is active: clear the slot, its order and its pins first')
+          .option('--dry-run', 'show what would be removed and write nothing'),
+      )
         .addHelpText(
           'after',
           examples(['codex-router remove work'], ['codex-router remove work --from-slot --yes']),
@@ -89,17 +80,17 @@ export function identityCommands(program: Command, cli: Cli): Commands {
           (await import('./commands/remove.js')).runRemove(cli, selector, options),
         ),
     restore: () =>
-      program
-        .command('restore')
-        .description('list the sealed back-ups of logins that gave way to others, or put one back')
-        .argument('[number|id]', 'the back-up that becomes the stored login of its identity; 1 is the newest')
-        .option('--yes', 'do not ask')
-        .option('--dry-run', 'show what would be restored and write nothing')
-        .addOption(stateDir())
-        .addOption(profile())
-        .addOption(slot())
-        .addOption(via())
-        .addOption(json())
+      withHost(
+        program
+          .command('restore')
+          .description('list the sealed back-ups of logins that gave way to others, or put one back')
+          .argument(
+            '[number|id]',
+            'the back-up that becomes the stored login of its identity; 1 is the newest',
+          )
+          .option('--yes', 'do not ask')
+          .option('--dry-run', 'show what would be restored and write nothing'),
+      )
         .addHelpText(
           'after',
           examples(
@@ -112,20 +103,19 @@ export function identityCommands(program: Command, cli: Cli): Commands {
           (await import('./commands/restore.js')).runRestore(cli, which, options),
         ),
     refresh: () =>
-      program
-        .command('refresh')
-        .description('renew the tokens of parked identities at the issuer; one in a slot is left to OpenClaw')
-        .argument(
-          '[selector]',
-          'one identity; without it and without --all those whose tokens expire within a day',
-        )
-        .option('--all', 'every parked identity')
-        .option('--due', 'those whose access token expires within a day')
-        .addOption(stateDir())
-        .addOption(profile())
-        .addOption(slot())
-        .addOption(via())
-        .addOption(json())
+      withHost(
+        program
+          .command('refresh')
+          .description(
+            'renew the tokens of parked identities at the issuer; one in a slot is left to OpenClaw',
+          )
+          .argument(
+            '[selector]',
+            'one identity; without it and without --all those whose tokens expire within a day',
+          )
+          .option('--all', 'every parked identity')
+          .option('--due', 'those whose access token expires within a day'),
+      )
         .addHelpText(
           'after',
           examples(

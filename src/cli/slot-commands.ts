@@ -1,34 +1,31 @@
 import type { Command } from '@commander-js/extra-typings';
 import type { Cli } from './cli.js';
-import { agent, examples, json, profile, slot, stateDir, via } from './flags.js';
+import { agent, examples, json, withHost } from './flags.js';
 import type { Commands } from './program.js';
 
 /** What looks at or changes the slots of an OpenClaw. */
 export function slotCommands(program: Command, cli: Cli): Commands {
   return {
     use: () =>
-      program
-        .command('use')
-        .description('put an identity into the slot and sync the current session')
-        .argument(
-          '[selector]',
-          'accountId, accountId/userId, alias, e-mail, unique prefix, or "-" for the previous one',
-        )
-        .addOption(agent())
-        .option('--session <key>', 'pin this session instead of the current one')
-        .option('--no-session', 'pin no session')
-        .option('--all-sessions', 'pin every session that follows the slot')
-        .option(
-          '--move',
-          'take the login from another agent, another OpenClaw or the Codex CLI that holds it',
-        )
-        .option('--fix-labels', 'take an e-mail out of openclaw.json that would name another account')
-        .option('--dry-run', 'show the full plan and write nothing')
-        .addOption(stateDir())
-        .addOption(profile())
-        .addOption(slot())
-        .addOption(via())
-        .addOption(json())
+      withHost(
+        program
+          .command('use')
+          .description('put an identity into the slot and sync the current session')
+          .argument(
+            '[selector]',
+            'accountId, accountId/userId, alias, e-mail, unique prefix, or "-" for the previous one',
+          )
+          .addOption(agent())
+          .option('--session <key>', 'pin this session instead of the current one')
+          .option('--no-session', 'pin no session')
+          .option('--all-sessions', 'pin every session that follows the slot')
+          .option(
+            '--move',
+            'take the login from another agent, another OpenClaw or the Codex CLI that holds it',
+          )
+          .option('--fix-labels', 'take an e-mail out of openclaw.json that would name another account')
+          .option('--dry-run', 'show the full plan and write nothing'),
+      )
         .addHelpText(
           'after',
           examples(
@@ -41,16 +38,13 @@ export function slotCommands(program: Command, cli: Cli): Commands {
           (await import('./commands/use.js')).runUse(cli, selector, options),
         ),
     undo: () =>
-      program
-        .command('undo')
-        .description('take the last switch back: the identity before it, and the pins as they were')
-        .addOption(agent())
-        .option('--dry-run', 'show what would be taken back and write nothing')
-        .addOption(stateDir())
-        .addOption(profile())
-        .addOption(slot())
-        .addOption(via())
-        .addOption(json())
+      withHost(
+        program
+          .command('undo')
+          .description('take the last switch back: the identity before it, and the pins as they were')
+          .addOption(agent())
+          .option('--dry-run', 'show what would be taken back and write nothing'),
+      )
         .addHelpText('after', examples(['codex-router undo'], ['codex-router undo --dry-run']))
         .action(async (options) => (await import('./commands/undo.js')).runUndo(cli, options)),
     history: () =>
@@ -62,15 +56,12 @@ export function slotCommands(program: Command, cli: Cli): Commands {
         .addHelpText('after', examples(['codex-router history'], ['codex-router history --limit 100 --json']))
         .action(async (options) => (await import('./commands/history.js')).runHistory(cli, options)),
     sync: () =>
-      program
-        .command('sync')
-        .description("bring the slots' rotated tokens home, and finish what was interrupted")
-        .option('--wait [seconds]', 'wait for running turns to end first, 600 seconds at most unless told')
-        .addOption(stateDir())
-        .addOption(profile())
-        .addOption(slot())
-        .addOption(via())
-        .addOption(json())
+      withHost(
+        program
+          .command('sync')
+          .description("bring the slots' rotated tokens home, and finish what was interrupted")
+          .option('--wait [seconds]', 'wait for running turns to end first, 600 seconds at most unless told'),
+      )
         .addHelpText(
           'after',
           examples(
@@ -80,40 +71,33 @@ export function slotCommands(program: Command, cli: Cli): Commands {
         )
         .action(async (options) => (await import('./commands/sync.js')).runSync(cli, options)),
     status: () =>
-      program
-        .command('status')
-        .description('the host found, who is in each slot, the current session, and how the vault is opened')
-        .addOption(stateDir())
-        .addOption(profile())
-        .addOption(slot())
-        .addOption(via())
-        .addOption(json())
+      withHost(
+        program
+          .command('status')
+          .description(
+            'the host found, who is in each slot, the current session, and how the vault is opened',
+          ),
+      )
         .addHelpText('after', examples(['codex-router status'], ['codex-router status --json']))
         .action(async (options) => (await import('./commands/status.js')).runStatus(cli, options)),
     host: () => {
-      const host = program
-        .command('host')
-        .description('what was found of OpenClaw: its stores, its agents, and why it is routed as it is')
-        .option('--residue', "list the logins that OpenClaw's own archives and leftovers still keep")
-        .addOption(stateDir())
-        .addOption(profile())
-        .addOption(slot())
-        .addOption(via())
-        .addOption(json())
+      const host = withHost(
+        program
+          .command('host')
+          .description('what was found of OpenClaw: its stores, its agents, and why it is routed as it is')
+          .option('--residue', "list the logins that OpenClaw's own archives and leftovers still keep"),
+      )
         .addHelpText('after', examples(['codex-router host'], ['codex-router host --residue --json']))
         // Options behind `adopt` are its own, not those of `host` itself.
         .enablePositionalOptions()
         .action(async (options) => (await import('./commands/host.js')).runHost(cli, options));
-      host
-        .command('adopt')
-        .description('make this codex-router the one that routes that OpenClaw')
-        .option('--yes', 'do not ask')
-        .option('--dry-run', 'show whom it would touch and write nothing')
-        .addOption(stateDir())
-        .addOption(profile())
-        .addOption(slot())
-        .addOption(via())
-        .addOption(json())
+      withHost(
+        host
+          .command('adopt')
+          .description('make this codex-router the one that routes that OpenClaw')
+          .option('--yes', 'do not ask')
+          .option('--dry-run', 'show whom it would touch and write nothing'),
+      )
         .addHelpText(
           'after',
           examples(
@@ -124,16 +108,13 @@ export function slotCommands(program: Command, cli: Cli): Commands {
         .action(async (options) => (await import('./commands/host-adopt.js')).runAdopt(cli, options));
     },
     doctor: () =>
-      program
-        .command('doctor')
-        .description(
-          'what could cost a login: one login in two places, doubts, unfinished switches; only looks',
-        )
-        .addOption(stateDir())
-        .addOption(profile())
-        .addOption(slot())
-        .addOption(via())
-        .addOption(json())
+      withHost(
+        program
+          .command('doctor')
+          .description(
+            'what could cost a login: one login in two places, doubts, unfinished switches; only looks',
+          ),
+      )
         .addHelpText('after', examples(['codex-router doctor'], ['codex-router doctor --json']))
         .action(async (options) => (await import('./commands/doctor.js')).runDoctor(cli, options)),
   };

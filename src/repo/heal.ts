@@ -100,7 +100,10 @@ export async function mendedReading({
     } else if (entry === null && record.head.revision <= (index.removing[name] ?? 0)) {
       leftovers.push(name);
     } else if (record.head.revision > (entry?.revision ?? 0)) {
-      index = withEntry(index, rebuildEntry(entry, record, fingerprint));
+      const whole = rebuildEntry(entry, record, fingerprint);
+      // With the index went what it alone knew: a login that was ended, or spent by a rotation since, must not look like a sound one.
+      const doubt = found === null ? (whole.doubt ?? 'restored') : whole.doubt;
+      index = withEntry(index, { ...whole, doubt });
       rebuilt += 1;
     }
   }

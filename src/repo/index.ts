@@ -124,7 +124,7 @@ function grown(index: Index, above: number): Index {
 }
 
 /** How many writes of the index an owner file may lag behind. */
-const REMEMBERED = 64;
+const REMEMBERED = 512;
 /** Two copies of a vault meet by chance once in this many writes; 8,000 million steps of it fit into 2^53. */
 const STEP = 1 << 20;
 

@@ -4,8 +4,9 @@ import type { Fingerprint, IndexEntry, OpenRepo, Placement } from '../repo/repo.
 import type { Host, HostNote, HostOwner } from '../slot/host.js';
 import type { CheckInResult } from './check-in.js';
 import { planCheckIns, type ReadSlot } from './check-ins.js';
-import { loginsIn, neighbourId, parsePlace } from './custody.js';
+
 import { claimOf, type OwnerReading, type Ownership, readOwnership } from './owner.js';
+import { loginsIn, neighbourId, parsePlace, storeOf } from './places.js';
 import { type SettledDeps, settledReading } from './settled.js';
 
 export interface AdoptDeps extends SettledDeps {
@@ -172,7 +173,7 @@ async function takeStock(
       continue;
     }
     if (isDoubtful(entry, was, host, proved)) await repo.doubt(key, 'taken-over');
-    if (isPlacedIn(entry, host)) await repo.place(key, null);
+    if (isPlacedIn(entry, host) && isRead(entry, slots)) await repo.place(key, null);
   }
   return checkedIn;
 }
@@ -216,6 +217,12 @@ function isDoubtful(
   if (was === 'nobody' || was === 'ours' || doubt === 'login-needed') return false;
   if (proved.has(identityKey(entry.identity))) return false;
   return was === 'ahead' || (isPlacedIn(entry, host) && placement?.fingerprint === fingerprint);
+}
+
+/** Whether the store it was put into could be read: one that could not may still have it. */
+function isRead({ placement }: IndexEntry, slots: readonly ReadGroup[]): boolean {
+  const read = slots.flatMap(({ readings }) => readings.map(({ slot }) => storeOf(slot.address.id)));
+  return placement !== null && read.includes(storeOf(placement.slot));
 }
 
 function isPlacedIn({ placement }: IndexEntry, { summary }: Host): boolean {

@@ -18,7 +18,7 @@ export interface CheckIn {
   /** What the repo holds of this identity once it is carried out. */
   readonly kept: Holding;
   readonly fingerprint: Fingerprint;
-  /** The slot holds a grant that gave way to the stored one in that very slot: the host has written an old store back. */
+  /** The slot holds a grant that gave way to the stored one, which nobody else holds: the host has written an old store back. */
   readonly isStale?: boolean;
   /** What a person should know of it beside the result. */
   readonly note?: HostNote;
@@ -68,12 +68,13 @@ export async function planCheckIn(
   const there = { fingerprint, issuedAt: issuedAt(held.grant) };
   const here = { fingerprint: entry.fingerprint, issuedAt: issuedAt(stored.grant), former: entry.former };
   const decided = winner(there, here, placed);
-  // Another router may have spent the stored one; what the host runs on is at least alive.
-  const disputed = entry.doubt === 'taken-over';
+  // The stored one may be spent; what the host runs on is at least alive.
+  const disputed = entry.doubt === 'taken-over' || entry.doubt === 'restored';
   const kept = disputed && decided === 'repo' ? 'slot' : decided;
   if (kept === 'repo') {
     const carryOut = () => repo.backUp(held, 'the slot held an older grant of this identity');
-    const isStale = placed === entry.fingerprint && entry.former.includes(fingerprint);
+    const wasHere = placed === entry.fingerprint || entry.placement === null;
+    const isStale = wasHere && entry.former.includes(fingerprint);
     return { result: 'repo-newer', kept: stored, fingerprint: entry.fingerprint, isStale, carryOut };
   }
   const merged = merge(held, stored, entry);

@@ -4,7 +4,7 @@ import type { OpenRepo } from '../repo/repo.js';
 import type { SlotGroup } from '../slot/host.js';
 import type { Slot, SlotReading } from '../slot/slot.js';
 import { type CheckIn, planCheckIn } from './check-in.js';
-import { neighbourId } from './custody.js';
+import { neighbourId } from './places.js';
 
 export interface ReadSlot {
   readonly slot: Slot;

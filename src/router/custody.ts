@@ -4,8 +4,9 @@ import { identityKey, sameIdentity } from '../identity.js';
 import type { Journal } from '../repo/journal.js';
 import type { Fingerprint, IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
-import type { Neighbour, Occupant, Slot, SlotAddress, SlotReading } from '../slot/slot.js';
+import type { Slot, SlotReading } from '../slot/slot.js';
 import { readOwnership } from './owner.js';
+import { loginsIn, neighbourId, parsePlace, storeOf } from './places.js';
 
 /** A place outside OpenClaw that can hold a grant of ours: the Codex CLI's own auth.json. */
 export interface OutsideHolder {
@@ -84,7 +85,10 @@ export async function holderOf(
     const { agent } = slot.address;
     const name = `OpenClaw's agent ${agent}`;
     const reading = await readOrNote(() => slot.read(), `agent ${agent}`, notes);
-    if (reading === null) continue;
+    if (reading === null) {
+      if (isPlaced(entry, slot)) holders.push(unreadable(name, `codex-router status`));
+      continue;
+    }
     for (const { login, profileId } of loginsIn(slot, reading)) {
       const same = repo.fingerprint(login.grant) === fingerprint;
       if (!same && !hasRotated(entry, login, neighbourId(slot.address, profileId))) continue;
@@ -112,29 +116,10 @@ export async function holderOf(
   return { holders, holder: holders[0] ?? null, notes };
 }
 
-interface FoundLogin {
-  readonly login: Holding;
-  readonly profileId: string;
-}
-
-/** Every login in a store, the slot's own first. */
-export function loginsIn({ address }: Slot, { occupant, neighbours }: SlotReading): readonly FoundLogin[] {
-  const named: readonly (Occupant | Neighbour)[] = [occupant, ...neighbours];
-  return named.flatMap((login) => {
-    if (login.kind !== 'login') return [];
-    return [{ login, profileId: 'profileId' in login ? login.profileId : address.profileId }];
-  });
-}
-
 /** Where we put the stored grant there is now another of the same identity: what its host made of it. */
 function hasRotated({ identity, placement, fingerprint }: IndexEntry, held: Holding, place: string): boolean {
   const ours = placement?.slot === place && placement.fingerprint === fingerprint;
   return ours && sameIdentity(held.identity, identity);
-}
-
-/** The id under which a neighbour's placement is remembered: the slot's own with the other profile's name. */
-export function neighbourId({ id, profileId: own }: SlotAddress, profileId: string): string {
-  return profileId === own ? id : `${id.slice(0, id.lastIndexOf('#') + 1)}${profileId}`;
 }
 
 /**
@@ -175,7 +160,11 @@ async function heldWherePlaced(
     name,
     notes,
   );
-  if (found === null) return [];
+  if (found === null) {
+    // One that is gone can spend nothing; one that is there and cannot be read now can.
+    const isGone = notes.at(-1)?.code === 'HOLDER_UNKNOWN';
+    return isGone ? [] : [unreadable(name, `codex-router status --state-dir ${stateDir}`)];
+  }
   const { there, slots } = found;
   const store = slots.filter(({ address }) => storeOf(address.id) === at.store);
   if (store.length === 0) notes.push(unknownPlace(name));
@@ -187,7 +176,11 @@ async function heldWherePlaced(
   for (const slot of slots) {
     const reading = await readOrNote(() => slot.read(), name, notes);
     const remedy = `codex-router use <another> --state-dir ${stateDir} --agent ${slot.address.agent}`;
-    if (reading === null) continue;
+    if (reading === null) {
+      if (isPlaced(entry, slot))
+        holders.push(unreadable(name, `codex-router status --state-dir ${stateDir}`));
+      continue;
+    }
     const refreshing = reading.occupant.kind === 'refreshing' ? reading.occupant : null;
     const { accountId } = entry.identity;
     if (refreshing !== null && (refreshing.accountId ?? accountId) === accountId)
@@ -203,6 +196,16 @@ async function heldWherePlaced(
     }
   }
   return holders;
+}
+
+/** Whether we last put the stored login into the store of this slot. */
+function isPlaced({ placement }: IndexEntry, { address }: Slot): boolean {
+  return placement !== null && storeOf(placement.slot) === storeOf(address.id);
+}
+
+/** Law 1: what we put into a place that cannot be read now counts as being there. */
+function unreadable(name: string, remedy: string): Holder {
+  return { kind: 'unknown', name: `${name}, where it was last put and which cannot be read now,`, remedy };
 }
 
 /** A host that another codex-router routes now has what we put there: that login is not ours any more. */
@@ -270,16 +273,6 @@ async function heldIn(
 function unknownPlace(name: string): HostNote {
   const text = `it was last put into ${name}, which cannot be found now: where it has gone, the login must not be used too`;
   return { code: 'HOLDER_UNKNOWN', text };
-}
-
-function storeOf(slot: string): string | undefined {
-  return parsePlace(slot)?.store;
-}
-
-/** The parts of a `SlotAddress.id`; `store` is all but the profile id. Null for a text that is none. */
-export function parsePlace(slot: string): { stateDir: string; agent: string; store: string } | null {
-  const [, store = '', stateDir = '', agent = ''] = /^((.+)#([^#]+))#[^#]+$/s.exec(slot) ?? [];
-  return store === '' ? null : { stateDir, agent, store };
 }
 
 /** What cannot be read is noted, as `name`. */

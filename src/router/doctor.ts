@@ -5,9 +5,11 @@ import type { Journal } from '../repo/journal.js';
 import type { Doubt, Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host } from '../slot/host.js';
 import type { Slot } from '../slot/slot.js';
-import { type CustodyDeps, loginsIn, parsePlace } from './custody.js';
+import type { CustodyDeps } from './custody.js';
 import { readOwnership } from './owner.js';
+import { loginsIn, parsePlace } from './places.js';
 import { nameOf, selectorOf } from './resolve.js';
+import { spentIn } from './spent.js';
 
 export interface DoctorDeps extends CustodyDeps {
   /** Null when there is no OpenClaw here. */
@@ -32,6 +34,7 @@ export const FINDING_CODES = [
   'VAULT_ROLLED_BACK',
   'OWNER_UNREADABLE',
   'GRANT_DUPLICATE',
+  'GRANT_SPENT',
   'STORED_TWICE',
   'HELD_OUTSIDE',
   'HOLDER_UNREADABLE',
@@ -76,7 +79,7 @@ export async function examine(deps: DoctorDeps, repo: OpenRepo): Promise<readonl
     places.push({ name, holder: name, agent: null, isOutside: true, print, login });
   }
   findings.push(...duplicates(places, entries, deps.host), ...outsideOnly(places, entries));
-  findings.push(...storedTwice(entries), ...doubts(entries));
+  findings.push(...spentIn(places, entries), ...storedTwice(entries), ...doubts(entries));
   findings.push(...(await journalFindings(deps, entries)));
   const order = (code: FindingCode) => FINDING_CODES.indexOf(code);
   return findings.sort((a, b) => order(a.code) - order(b.code));

@@ -3,9 +3,9 @@ import type { Holding } from '../holding.js';
 import type { OpenRepo } from '../repo/repo.js';
 import type { Host } from '../slot/host.js';
 import { problemOf, type Slot } from '../slot/slot.js';
-import { neighbourId } from './custody.js';
 import type { Skipped } from './import.js';
 import type { Candidate } from './import-step.js';
+import { neighbourId } from './places.js';
 
 export interface Found {
   readonly candidates: readonly Candidate[];

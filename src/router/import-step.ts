@@ -79,7 +79,14 @@ export function decide(
     save: {
       holding: withOwn(holding, before),
       // A grant that was not in the repo is not known to be shared, whatever the old one was.
-      facts: { ...own, source: candidate.source, verified: false, sharedWith: candidate.sharedWith ?? null },
+      facts: {
+        ...own,
+        source: candidate.source,
+        verified: false,
+        sharedWith: candidate.sharedWith ?? null,
+        // It gave way to a later one once, and may have been spent for it.
+        ...(entry.former.includes(fingerprint) && { doubt: 'restored' as const }),
+      },
     },
   };
 }

@@ -6,8 +6,9 @@ import type { Host, HostNote, SlotGroup } from '../slot/host.js';
 import type { Slot, SlotReading } from '../slot/slot.js';
 import { type CheckIn, planCheckIn } from './check-in.js';
 import { alsoHeld } from './check-ins.js';
-import { type Holder, loginsIn, neighbourId, type OutsideHolder, type SlotHolder } from './custody.js';
+import type { Holder, OutsideHolder, SlotHolder } from './custody.js';
 import { claimHost, renewClaim, requireOwner } from './owner.js';
+import { loginsIn, neighbourId } from './places.js';
 import { pinsToTakeOff, takeOffPins } from './remove.js';
 import type { SwitchPlan } from './switch-plan.js';
 

@@ -10,7 +10,7 @@ import { settledReading } from './settled.js';
 import { type SwitchDeps, switchTo } from './switch.js';
 
 export interface RecoverDeps extends SwitchDeps {
-  withLock<T>(work: () => Promise<T>): Promise<T>;
+  withLock<T>(work: () => Promise<T>, waitMs?: number): Promise<T>;
   withGrantLock<T>(who: Who, work: () => Promise<T>): Promise<T>;
 }
 
@@ -62,8 +62,13 @@ async function openRecords({ journal }: RecoverDeps): Promise<readonly SwitchRec
 /** Null for a slot that this host does not have (any more). */
 async function groupOf(host: Host, slot: string): Promise<SlotGroup | null> {
   for (const agent of host.agents) {
-    const group = await host.slotsFor(agent);
-    if (group.main.address.id === slot) return group;
+    try {
+      const group = await host.slotsFor(agent);
+      if (group.main.address.id === slot) return group;
+    } catch (error) {
+      // A store that cannot be read is told of by who needs it.
+      if (!(error instanceof RouterError)) throw error;
+    }
   }
   return null;
 }
@@ -80,7 +85,6 @@ async function recoverOne(
   const who = await whoIs(repo, to);
   const end = (how: 'done' | 'abandoned') => deps.journal.advance(record.id, how, deps.now());
   const entry = to === null ? null : await entryFor(repo, to);
-  if (occupant.kind === 'foreign') return [];
   if (to === null || entry === null) {
     await end(holds(occupant, to) ? 'done' : 'abandoned');
     return [];
@@ -108,15 +112,16 @@ async function recoverOne(
     return [
       {
         code: 'TAKEN_BACK',
-        text: `an earlier switch to ${who} had been interrupted before anything was written: it counts as never made`,
+        text: `an earlier switch to ${who} had been interrupted before it reached the slot: it counts as never made, and what it had taken is stored`,
       },
     ];
   }
   const since = `the slot no longer holds ${who}, whom the last switch had put there`;
-  if (!holds(occupant, from)) {
+  if (!(await isOld(repo, occupant, from))) {
     await end('done');
-    const changed = occupant.kind === 'login' || occupant.kind === 'absent';
-    return changed ? [{ code: 'SLOT_CHANGED', text: `${since}: it was changed since` }] : [];
+    // What a failed refresh of the host left is told of by whoever looks at the slot.
+    const isLost = occupant.kind === 'lost' || occupant.kind === 'refreshing';
+    return isLost ? [] : [{ code: 'SLOT_CHANGED', text: `${since}: it was changed since` }];
   }
   if (!reapply) {
     await end('done');
@@ -126,6 +131,14 @@ async function recoverOne(
   return [
     { code: 'SLOT_REPAIRED', text: `OpenClaw had written over the switch to ${who}: it is made again` },
   ];
+}
+
+/** Whether the slot is as it was before a switch: empty, or with a grant of `from` that is stored or was. Another one is a new login. */
+async function isOld(repo: OpenRepo, occupant: Occupant, from: Who | null): Promise<boolean> {
+  if (!holds(occupant, from) || occupant.kind !== 'login' || from === null) return holds(occupant, from);
+  const entry = await entryFor(repo, from);
+  const print = repo.fingerprint(occupant.grant);
+  return entry !== null && (entry.fingerprint === print || entry.former.includes(print));
 }
 
 /** The pins that are as they were before the switch; one that is something else by now was chosen since. */

@@ -16,7 +16,8 @@ export interface RefreshDeps extends CustodyDeps {
   /** Null when there is no OpenClaw here: then no slot can hold the identity. */
   readonly host: Host | null;
   readonly endpoint: TokenEndpoint;
-  withLock<T>(work: () => Promise<T>): Promise<T>;
+  /** @param waitMs ms to wait for another holder; the default is for what can be asked again. */
+  withLock<T>(work: () => Promise<T>, waitMs?: number): Promise<T>;
   /** The lock of one identity's grant; taken before `withLock`, held across the request. */
   withGrantLock<T>(who: Who, work: () => Promise<T>): Promise<T>;
   critical<T>(work: () => Promise<T>): Promise<T>;
@@ -52,6 +53,9 @@ export interface Refreshed {
 /** ms after which a request without an answer is repeated, once, with the same token: the issuer forgives that for a while (docs/custody.md). */
 const RETRY_MS = 2000;
 
+/** ms that the tokens of an answer wait for another command to end: there is no second copy of them. */
+const PATIENT_MS = 15 * 60 * 1000;
+
 /**
  * Why a refresh is asked for. `named`: a person means this identity, so a grant restored from a back-up is tried too. `round`: it is one of
  * many. `settle`: only if an earlier one was sent and got no answer.
@@ -78,12 +82,31 @@ export async function refresh(
       const answer = await ask(deps, before.holding.grant).catch(async (error: unknown) => {
         // The one refusal of which it is known that nothing was sent.
         const isUnsent = error instanceof RouterError && error.code === 'ISSUER_FOREIGN';
-        if (isUnsent) await deps.withLock(() => repo.doubt(identityKey(who), before.entry.doubt));
+        const unmark = () => repo.doubt(identityKey(who), before.entry.doubt);
+        if (isUnsent) await deps.withLock(unmark, PATIENT_MS);
         throw error;
       });
-      return deps.withLock(() => settle(repo, before, answer));
+      return deps.withLock(() => settle(repo, before, answer), PATIENT_MS);
     }),
   );
+}
+
+/**
+ * `refresh` for one of many: what is wrong with this one login is its result and does not stop the others.
+ * @throws BUSY; what is no RouterError
+ */
+export async function refreshOrFail(
+  deps: RefreshDeps,
+  repo: OpenRepo,
+  entry: IndexEntry,
+  occasion: Exclude<RefreshOccasion, 'named'>,
+): Promise<Refreshed | null> {
+  try {
+    return await refresh(deps, repo, entry.identity, occasion);
+  } catch (error) {
+    if (!(error instanceof RouterError) || error.code === 'BUSY') throw error;
+    return { entry, result: 'failed', why: error.message, remedy: error.hint ?? null };
+  }
 }
 
 interface Begun {

@@ -1,9 +1,8 @@
-import { RouterError } from '../errors.js';
 import { sameIdentity } from '../identity.js';
 import type { IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 import type { HostNote } from '../slot/host.js';
 import { renewClaim } from './owner.js';
-import { type RefreshDeps, type Refreshed, refresh } from './refresh.js';
+import { type RefreshDeps, type Refreshed, refresh, refreshOrFail } from './refresh.js';
 import { resolve } from './resolve.js';
 import type { SettledDeps } from './settled.js';
 import { bringHome, settleSent } from './sync.js';
@@ -21,6 +20,8 @@ export type RefreshWish =
 
 export interface RefreshesAnswer {
   readonly refreshed: readonly Refreshed[];
+  /** What became of the one that was named; null for a round. */
+  readonly named: Refreshed | null;
   /** Identities that were not due. */
   readonly left: readonly IndexEntry[];
   readonly notes: readonly HostNote[];
@@ -61,11 +62,15 @@ export async function refreshes(
   for (const [place, entry] of meant.entries()) {
     deps.signal?.throwIfAborted();
     onEach(entry, place + 1, meant.length);
-    const one = await oneOf(deps, repo, entry, named !== null);
+    const one =
+      named === null
+        ? await refreshOrFail(deps, repo, entry, 'round')
+        : await refresh(deps, repo, named, 'named');
     if (one !== null) refreshed.push(one);
   }
   if (host !== null) notes.push(...(await deps.withLock(() => renewClaim(host, repo, deps.now()))));
-  return { refreshed, left: open.filter((entry) => !meant.includes(entry)), notes };
+  const own = named && refreshed.findLast(({ entry }) => sameIdentity(entry.identity, named));
+  return { refreshed, named: own ?? null, left: open.filter((entry) => !meant.includes(entry)), notes };
 }
 
 async function listOf({ repo, opening }: RefreshesDeps): Promise<readonly IndexEntry[]> {
@@ -74,19 +79,4 @@ async function listOf({ repo, opening }: RefreshesDeps): Promise<readonly IndexE
 
 function isDue({ expiresAt, doubt }: IndexEntry, now: number): boolean {
   return doubt === 'refresh-sent' || expiresAt <= now + DUE_MS;
-}
-
-/** @throws what is wrong with codex-router or its store, and not with this one login */
-async function oneOf(
-  deps: RefreshesDeps,
-  repo: OpenRepo,
-  entry: IndexEntry,
-  byName: boolean,
-): Promise<Refreshed | null> {
-  try {
-    return await refresh(deps, repo, entry.identity, byName ? 'named' : 'round');
-  } catch (error) {
-    if (byName || !(error instanceof RouterError) || error.code === 'BUSY') throw error;
-    return { entry, result: 'failed', why: error.message, remedy: error.hint ?? null };
-  }
 }

@@ -5,7 +5,8 @@ import { type Identity, identityKey, sameIdentity } from '../identity.js';
 import type { BackUp, IndexEntry, OpenRepo, Placement, SoundBackUp } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
 import type { Neighbour, Occupant, Slot, SlotReading } from '../slot/slot.js';
-import { type CustodyDeps, neighbourId, placedElsewhere, readOrNote } from './custody.js';
+import { type CustodyDeps, placedElsewhere, readOrNote } from './custody.js';
+import { neighbourId } from './places.js';
 import { type SettledDeps, settleAccounts } from './settled.js';
 
 export interface RestoreDeps extends Pick<CustodyDeps, 'hostAt'>, SettledDeps {

@@ -45,7 +45,8 @@ export async function writeSlots(
       // A store that only chooses holds no login to be proved.
       if (!group.choosers.includes(slot)) prove(repo, plan, slot, after);
     }
-  } catch (error) {
+  } catch (cause) {
+    const error = withTaken(cause, begun);
     if (!switched || !isSwitch(plan)) throw error;
     if (written > 0) throw halfway(error, group.main.address);
     if (await unchanged(group.main, plan)) {
@@ -71,6 +72,14 @@ async function sealRenewed(repo: OpenRepo, { holding, fingerprint, slots }: Swit
   );
   if (isOver)
     await repo.backUp(holding, 'it was about to replace an older login of this identity in the slot');
+}
+
+/** What `--move` had taken out elsewhere is no longer there: whoever reads "nothing was changed" would be misled. */
+function withTaken(error: unknown, { moved = [] }: Begun): unknown {
+  if (moved.length === 0 || !(error instanceof RouterError)) return error;
+  const from = moved.map(({ name }) => name).join(' and ');
+  const message = `${error.message}; it has been taken from ${from} and is stored here`;
+  return new RouterError(error.code, message, { hint: 'run the command again to finish it', cause: error });
 }
 
 /** The main slot is written and a copy of it is not: whoever reads "nothing was changed" would be misled. */

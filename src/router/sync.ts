@@ -8,7 +8,7 @@ import type { CheckInResult } from './check-in.js';
 import { planCheckIns } from './check-ins.js';
 import { renewClaim, requireOwner } from './owner.js';
 import { type RecoverDeps, recover } from './recover.js';
-import { type RefreshDeps, type Refreshed, refresh } from './refresh.js';
+import { type RefreshDeps, type Refreshed, refreshOrFail } from './refresh.js';
 import { type SettledDeps, settledReading } from './settled.js';
 import { switchTo } from './switch.js';
 
@@ -70,8 +70,9 @@ async function putBack(
 /** Asks again about every grant whose refresh was sent and got no answer; the sooner, the likelier it is still accepted. */
 export async function settleSent(deps: RefreshDeps, repo: OpenRepo): Promise<readonly Refreshed[]> {
   const settled: Refreshed[] = [];
-  for (const { identity, doubt } of await repo.list()) {
-    const one = doubt === 'refresh-sent' ? await refresh(deps, repo, identity, 'settle') : null;
+  for (const entry of await repo.list()) {
+    const { doubt } = entry;
+    const one = doubt === 'refresh-sent' ? await refreshOrFail(deps, repo, entry, 'settle') : null;
     if (one !== null) settled.push(one);
   }
   return settled;

@@ -68,9 +68,11 @@ export async function undo(deps: SyncDeps, request: UndoRequest): Promise<UndoAn
         return { ...plan, result: 'planned' as const, pins, reload: null, notes: group.notes };
       }
       if (to !== null) refuseUnfit(to, deps.now());
-      const pins = await putPinsBack(deps, group, record);
+      // No chat may be left pinned to a slot that is empty; one that is pinned to a slot a moment too long follows it.
+      const before = to === null ? await putPinsBack(deps, group, record) : null;
       const { reload, notes } =
         to === null ? await clear(deps, repo, group, record) : await back(deps, repo, to, { agent, record });
+      const pins = before ?? (await putPinsBack(deps, group, record));
       const said = [
         ...earlier,
         ...settled,

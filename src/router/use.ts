@@ -91,7 +91,7 @@ export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer
       const { fixLabels = false } = request;
       const wish = { agent, session, fixLabels, approve };
       const { plan, done } = await switchTo({ ...deps, move }, repo, wanted.identity, wish);
-      const notes = [...earlier, ...settled, ...endedNotes(plan), ...done.notes];
+      const notes = [...earlier, ...settled, ...doubtNotes(plan), ...done.notes];
       const result = done.switched ? 'switched' : 'already-active';
       return answer({ ...plan, from: done.from, moves: done.moved, notes }, result, done.pins, done.reload);
     }),
@@ -107,9 +107,15 @@ function tiedAgents({ agent, follows, notes }: SlotGroup): RouterError {
   });
 }
 
-/** Its access token still serves; OpenClaw cannot renew it. */
-function endedNotes({ entry, fingerprint }: SwitchPlan): readonly HostNote[] {
-  if (entry.doubt !== 'login-needed' || entry.fingerprint !== fingerprint) return [];
+/** What may become of a login that goes into the slot in doubt. */
+function doubtNotes({ entry, fingerprint }: SwitchPlan): readonly HostNote[] {
+  if (entry.fingerprint !== fingerprint) return [];
+  if (entry.doubt === 'restored') {
+    const text =
+      'it was put back from a back-up: if it was spent since, the issuer ends it at its next refresh';
+    return [{ code: 'LOGIN_DOUBTFUL', text }];
+  }
+  if (entry.doubt !== 'login-needed') return [];
   const until = new Date(entry.expiresAt).toISOString().slice(0, 16);
   const text = `the issuer has ended this login: it works until ${until}Z at most; log that account in again and import it`;
   return [{ code: 'LOGIN_NEEDED', text }];

@@ -27,8 +27,7 @@ export async function runRefresh(
   const answer = await refreshes({ ...refreshDeps(cli, parts), host }, wish, (entry, place, of) =>
     cli.say(`refreshing ${phrase(candidateOf(entry))} (${place} of ${of}) ...`),
   );
-  const [only] = answer.refreshed;
-  if (wish.kind === 'one' && answer.refreshed.length === 1 && only !== undefined) refuseOne(only);
+  if (answer.named !== null) refuseOne(answer.named);
   const document = documentOf(answer);
   cli.exitWith(worst(answer.refreshed));
   cli.print(document, () => text(document, cli.now()));
