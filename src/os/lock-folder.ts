@@ -72,10 +72,10 @@ export function lockFolder({ stale, now, onRenewal }: LockFolderDeps) {
   /** Ours, or the one that was judged. */
   function remove(path: string): void {
     const name = mine ?? judged;
-    mine = null;
     try {
       if (name !== null) unlinkSync(join(path, name));
       rmdirSync(path);
+      mine = null;
     } catch (error) {
       if (['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes(systemErrorCode(error) ?? '')) throw isHeld();
       throw error;

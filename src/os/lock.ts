@@ -99,8 +99,7 @@ async function withLock<Result>(
       },
     });
   } finally {
-    // Fails only for a lock that was lost: then it is not ours to release.
-    await release().catch(() => undefined);
+    await release();
   }
 }
 
@@ -127,7 +126,7 @@ async function acquire(
   for (;;) {
     try {
       // Its own way to report a lost lock throws out of a timer, which would end the process in mid-write.
-      return await lock(lockfilePath, {
+      const release = await lock(lockfilePath, {
         lockfilePath,
         fs,
         realpath: false,
@@ -135,6 +134,8 @@ async function acquire(
         update: STALE / 2,
         onCompromised,
       });
+      // A lock that was lost is not ours to release; one that the disk did not let go is tried again, or it would be ours until we end.
+      return () => release().catch(() => fs.rmdir(lockfilePath, () => undefined));
     } catch (error) {
       if (systemErrorCode(error) !== 'ELOCKED') throw ioError(error, lockfilePath, 'write');
     }
