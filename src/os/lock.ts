@@ -135,7 +135,11 @@ async function acquire(
         onCompromised,
       });
       // A lock that was lost is not ours to release; one that the disk did not let go is tried again, or it would be ours until we end.
-      return () => release().catch(() => fs.rmdir(lockfilePath, () => undefined));
+      return () =>
+        release().catch((error: unknown) => {
+          const isLost = ['ERELEASED', 'ENOTACQUIRED', 'ELOCKED'].includes(systemErrorCode(error) ?? '');
+          if (!isLost) fs.rmdir(lockfilePath, () => undefined);
+        });
     } catch (error) {
       if (systemErrorCode(error) !== 'ELOCKED') throw ioError(error, lockfilePath, 'write');
     }
