@@ -207,7 +207,7 @@ async function runSuite(name, files, { limit, jobs, online, tried, node = () => 
   const tap = spawn(first, line, {
     cwd: PROJECT,
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, CRASH_NODE: process.execPath, ...(book && { CRASH_FIGURES: book.file }) },
+    env: { ...process.env, CRASH_NODE: process.execPath, CRASH_FIGURES: book.file },
   });
   const parser = new Parser();
   count(parser, total, reporterFor(jobs));
