@@ -17,6 +17,7 @@ import { refreshes } from '../../src/router/refreshes.js';
 import { sync } from '../../src/router/sync.js';
 import type { RefreshAnswer } from '../../src/router/token-endpoint.js';
 import { undo } from '../../src/router/undo.js';
+import { use } from '../../src/router/use.js';
 import type { Host, SlotGroup } from '../../src/slot/host.js';
 import { type FakeHostOptions, fakeHost } from '../contract/fake-host.js';
 import { type FakeSlot, fakeSlot } from '../contract/fake-slot.js';
@@ -168,7 +169,6 @@ t.test('a place it was put into that cannot be read now counts as holding it', a
       session: { kind: 'none' },
       dryRun: false,
     } as const;
-    const { use } = await import('../../src/router/use.js');
     const answer = await use(gone, request);
     t.equal(answer.result, 'switched');
     t.ok(codes(answer.notes).includes('HOLDER_UNKNOWN'));
@@ -327,7 +327,7 @@ t.test('an API key put into the slot ends an open switch, with a word', async (t
 
 t.test('undo leaves the pins where they are when the switch itself is refused', async (t) => {
   await t.test('because somebody else holds the login now', async (t) => {
-    const it = bench({}, { outside: [] });
+    const it = bench();
     await it.store(alice, bob);
     await it.use(it.host, alice, { session: { kind: 'none' } });
     await it.use(it.host, bob);
