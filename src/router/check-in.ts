@@ -70,11 +70,12 @@ export async function planCheckIn(
   const decided = winner(there, here, placed);
   // The stored one may be spent; what the host runs on is at least alive.
   const disputed = entry.doubt === 'taken-over' || entry.doubt === 'restored';
-  const kept = disputed && decided === 'repo' ? 'slot' : decided;
+  const isFormer = entry.former.includes(fingerprint);
+  const kept = disputed && decided === 'repo' && !isFormer ? 'slot' : decided;
   if (kept === 'repo') {
     const carryOut = () => repo.backUp(held, 'the slot held an older grant of this identity');
     const wasHere = placed === entry.fingerprint || entry.placement === null;
-    const isStale = wasHere && entry.former.includes(fingerprint);
+    const isStale = wasHere && isFormer;
     return { result: 'repo-newer', kept: stored, fingerprint: entry.fingerprint, isStale, carryOut };
   }
   const merged = merge(held, stored, entry);

@@ -169,18 +169,30 @@ export async function carryOutMoves(
   const key = identityKey(plan.entry.identity);
   let { slots } = plan;
   for (const move of plan.moves) {
-    if (move.kind === 'outside') notes.push(...(await takeFromOutside(repo, move, plan.fingerprint)));
-    else {
-      const after = await takeFromSlot(repo, move, plan.fingerprint, notes, now);
-      slots = slots.map((each) =>
-        each.slot.address.id === move.slot.address.id ? { ...each, reading: after } : each,
-      );
+    try {
+      if (move.kind === 'outside') notes.push(...(await takeFromOutside(repo, move, plan.fingerprint)));
+      else {
+        const after = await takeFromSlot(repo, move, plan.fingerprint, notes, now);
+        slots = slots.map((each) =>
+          each.slot.address.id === move.slot.address.id ? { ...each, reading: after } : each,
+        );
+      }
+    } catch (error) {
+      throw withTaken(error, begun);
     }
     begun.moved = [...(begun.moved ?? []), move];
   }
   // It lies nowhere but in the repo now; a switch that fails from here on must not say otherwise.
   const entry = await repo.place(key, null);
   return { plan: { ...plan, entry, slots }, notes };
+}
+
+/** What `--move` had taken out elsewhere is no longer there: whoever reads "nothing was changed" would be misled. */
+export function withTaken(error: unknown, { moved = [] }: Moved): unknown {
+  if (moved.length === 0 || !(error instanceof RouterError)) return error;
+  const from = moved.map(({ name }) => name).join(' and ');
+  const message = `${error.message}; it has been taken from ${from} and is stored here`;
+  return new RouterError(error.code, message, { hint: 'run the command again to finish it', cause: error });
 }
 
 async function takeFromSlot(

@@ -3,7 +3,7 @@ import { type Identity, identityKey, sameIdentity } from '../identity.js';
 import type { Journal } from '../repo/journal.js';
 import type { OpenRepo } from '../repo/repo.js';
 import type { Slot, SlotAddress, SlotReading } from '../slot/slot.js';
-import type { Moved } from './move.js';
+import { type Moved, withTaken } from './move.js';
 import { isSwitch, type SwitchPlan } from './switch-plan.js';
 
 export interface WriteDeps {
@@ -72,14 +72,6 @@ async function sealRenewed(repo: OpenRepo, { holding, fingerprint, slots }: Swit
   );
   if (isOver)
     await repo.backUp(holding, 'it was about to replace an older login of this identity in the slot');
-}
-
-/** What `--move` had taken out elsewhere is no longer there: whoever reads "nothing was changed" would be misled. */
-function withTaken(error: unknown, { moved = [] }: Begun): unknown {
-  if (moved.length === 0 || !(error instanceof RouterError)) return error;
-  const from = moved.map(({ name }) => name).join(' and ');
-  const message = `${error.message}; it has been taken from ${from} and is stored here`;
-  return new RouterError(error.code, message, { hint: 'run the command again to finish it', cause: error });
 }
 
 /** The main slot is written and a copy of it is not: whoever reads "nothing was changed" would be misled. */

@@ -470,3 +470,28 @@ t.test(
     t.equal(await codeOf(requireOwner(host, old)), 'VAULT_ROLLED_BACK');
   },
 );
+
+t.test(
+  'of two holders the one that was left already is named when the other cannot be written',
+  async (t) => {
+    const [main, ops, research] = [fakeSlot(), fakeSlot({ agent: 'ops' }), fakeSlot({ agent: 'research' })];
+    const host = fakeHost({ slots: [main, ops, research] });
+    const one = vault();
+    await one.store(alice, bob);
+    await one.use(host, bob);
+    await one.use(host, alice, { agent: 'ops' });
+    research.hostPuts(SLOT, alice);
+    const free = jam(research);
+    t.match(await errorOf(one.use(host, alice, { move: true })), {
+      code: 'HOST_BUSY',
+      message: /it has been taken from OpenClaw's agent ops and is stored here/,
+      hint: 'run the command again to finish it',
+    });
+    t.equal(await tokenIn(ops), null);
+    t.equal(await tokenIn(research), refreshOf(alice));
+    free();
+    t.match(await one.use(host, alice, { move: true }), { result: 'switched' });
+    t.equal(await tokenIn(main), refreshOf(alice));
+    t.equal(await tokenIn(research), null);
+  },
+);
