@@ -45,7 +45,7 @@ const SUITES = {
   // It looks into databases too.
   crash: {
     files: () => testFiles('test/crash').filter((file) => !isRace(file)),
-    limit: 900 * Math.max(1, Number(process.env.CRASH_LONG ?? 1)),
+    limit: 1500 * Math.max(1, Number(process.env.CRASH_LONG ?? 1)),
     jobs: 2,
     online: false,
     node: nodeWithSqlite,
@@ -54,7 +54,7 @@ const SUITES = {
   // Real gateways, which codex-router gives seconds to answer: one file at a time, as in interop.
   race: {
     files: () => testFiles('test/crash').filter(isRace),
-    limit: 900 * Math.max(1, Number(process.env.CRASH_LONG ?? 1)),
+    limit: 1500 * Math.max(1, Number(process.env.CRASH_LONG ?? 1)),
     jobs: 1,
     online: false,
     node: nodeWithSqlite,
