@@ -3,10 +3,10 @@ import { type Identity, identityKey, sameIdentity } from '../identity.js';
 import type { Fingerprint, IndexEntry, OpenRepo, Placement } from '../repo/repo.js';
 import type { Host, HostNote, HostOwner } from '../slot/host.js';
 import type { CheckInResult } from './check-in.js';
-import { planCheckIns, type ReadSlot } from './check-ins.js';
-
+import { planCheckIns } from './check-ins.js';
 import { claimOf, type OwnerReading, type Ownership, readOwnership } from './owner.js';
 import { loginsIn, neighbourId, parsePlace, storeOf } from './places.js';
+import type { ReadSlot } from './settled.js';
 import { type SettledDeps, settledReading } from './settled.js';
 
 export interface AdoptDeps extends SettledDeps {

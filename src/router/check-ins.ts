@@ -2,14 +2,9 @@ import type { Holding } from '../holding.js';
 import { type Identity, sameIdentity } from '../identity.js';
 import type { OpenRepo } from '../repo/repo.js';
 import type { SlotGroup } from '../slot/host.js';
-import type { Slot, SlotReading } from '../slot/slot.js';
 import { type CheckIn, planCheckIn } from './check-in.js';
 import { neighbourId } from './places.js';
-
-export interface ReadSlot {
-  readonly slot: Slot;
-  readonly reading: SlotReading;
-}
+import type { ReadSlot } from './settled.js';
 
 /**
  * Decides how the logins of a group's slots come home: each occupant, and every neighbour that is meant. Nothing is written.

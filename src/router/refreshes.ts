@@ -3,7 +3,7 @@ import type { IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 import type { HostNote } from '../slot/host.js';
 import { renewClaim } from './owner.js';
 import { type RefreshDeps, type Refreshed, refresh, refreshOrFail } from './refresh.js';
-import { resolve } from './resolve.js';
+import { resolve, storedEntries } from './resolve.js';
 import type { SettledDeps } from './settled.js';
 import { bringHome, settleSent } from './sync.js';
 
@@ -41,7 +41,7 @@ export async function refreshes(
   onEach: (entry: IndexEntry, place: number, of: number) => void = () => undefined,
 ): Promise<RefreshesAnswer> {
   // Nobody waits for a keychain for an identity that is not there.
-  const named = wish.kind === 'one' ? resolve(wish.selector, await listOf(deps)).identity : null;
+  const named = wish.kind === 'one' ? resolve(wish.selector, await storedEntries(deps)).identity : null;
   const repo = await deps.opening;
   const { host } = deps;
   const home = host === null ? null : await deps.withLock(() => bringHome(deps, repo, host));
@@ -71,10 +71,6 @@ export async function refreshes(
   if (host !== null) notes.push(...(await deps.withLock(() => renewClaim(host, repo, deps.now()))));
   const own = named && refreshed.findLast(({ entry }) => sameIdentity(entry.identity, named));
   return { refreshed, named: own ?? null, left: open.filter((entry) => !meant.includes(entry)), notes };
-}
-
-async function listOf({ repo, opening }: RefreshesDeps): Promise<readonly IndexEntry[]> {
-  return ((await repo.isBehind()) ? await opening : repo).list();
 }
 
 function isDue({ expiresAt, doubt }: IndexEntry, now: number): boolean {

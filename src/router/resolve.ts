@@ -1,6 +1,6 @@
 import { type ErrorCandidate, RouterError } from '../errors.js';
 import { identityKey, sameIdentity } from '../identity.js';
-import type { IndexEntry } from '../repo/repo.js';
+import type { IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 
 /** Characters; a shorter beginning is more likely a slip than a name. */
 export const SHORTEST_PREFIX = 4;
@@ -31,6 +31,17 @@ export function resolve(selector: string, entries: readonly IndexEntry[]): Index
     if (found.length > 1) throw ambiguous(found);
   }
   throw notFound(entries);
+}
+
+/** Every stored identity, also one that a crash left unlisted: only then the vault is waited for. */
+export async function storedEntries({
+  repo,
+  opening,
+}: {
+  readonly repo: Repo;
+  readonly opening: Promise<OpenRepo>;
+}): Promise<readonly IndexEntry[]> {
+  return ((await repo.isBehind()) ? await opening : repo).list();
 }
 
 /** @throws IDENTITY_NOT_FOUND when the identity was removed in the meantime. */

@@ -1,6 +1,11 @@
 import { RouterError } from '../errors.js';
-import type { Host } from '../slot/host.js';
+import type { Host, SlotGroup } from '../slot/host.js';
 import type { Occupant, Slot, SlotReading } from '../slot/slot.js';
+
+export interface ReadSlot {
+  readonly slot: Slot;
+  readonly reading: SlotReading;
+}
 
 export interface SettledDeps {
   /** Heard once, when there is something to wait for. */
@@ -31,6 +36,16 @@ export async function settledReading(
     if (performance.now() >= deadline) throw stuck(slot);
     await new Promise((wake) => setTimeout(wake, POLL_MS));
   }
+}
+
+/** The slots that a switch of this group would read, the main one first, each as `settledReading` gives it. @throws as that */
+export async function settledGroup(
+  { main, copies }: Pick<SlotGroup, 'main' | 'copies'>,
+  deps: SettledDeps,
+): Promise<readonly ReadSlot[]> {
+  const read: ReadSlot[] = [];
+  for (const slot of [main, ...copies]) read.push({ slot, reading: await settledReading(slot, deps) });
+  return read;
 }
 
 /**

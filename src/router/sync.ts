@@ -9,7 +9,7 @@ import { planCheckIns } from './check-ins.js';
 import { renewClaim, requireOwner } from './owner.js';
 import { type RecoverDeps, recover } from './recover.js';
 import { type RefreshDeps, type Refreshed, refreshOrFail } from './refresh.js';
-import { type SettledDeps, settledReading } from './settled.js';
+import { type SettledDeps, settledGroup } from './settled.js';
 import { switchTo } from './switch.js';
 
 export interface SyncDeps extends RecoverDeps, Omit<RefreshDeps, 'host' | 'journal'> {
@@ -111,10 +111,7 @@ export async function bringHome(
       done.add(group.main.address.id);
       const known = await repo.list();
       const isKnown = (who: Identity) => known.some(({ identity }) => sameIdentity(identity, who));
-      const readings = [];
-      for (const slot of [group.main, ...group.copies]) {
-        readings.push({ slot, reading: await settledReading(slot, deps) });
-      }
+      const readings = await settledGroup(group, deps);
       const checkIns = await planCheckIns(repo, group, readings, isKnown, deps.now());
       notes.push(...checkIns.flatMap(({ note }) => note ?? []));
       await deps.critical(async () => {

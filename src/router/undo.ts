@@ -5,12 +5,12 @@ import type { IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { HostNote, ReloadOutcome, SlotGroup } from '../slot/host.js';
 import type { PinOutcome } from '../slot/pins.js';
 import type { SlotAddress } from '../slot/slot.js';
-import { planCheckIns, type ReadSlot } from './check-ins.js';
+import { planCheckIns } from './check-ins.js';
 import { refuseUnfit, settleWanted } from './doubt.js';
 import { renewClaim, requireOwner } from './owner.js';
 import { holds, recover } from './recover.js';
 import { entryOf } from './resolve.js';
-import { settledReading } from './settled.js';
+import { settledGroup, settledReading } from './settled.js';
 import { switchTo } from './switch.js';
 import type { SyncDeps } from './sync.js';
 
@@ -131,10 +131,7 @@ async function clear(
   group: SlotGroup,
   { to, id }: SwitchRecord,
 ): Promise<{ readonly reload: ReloadOutcome; readonly notes: readonly HostNote[] }> {
-  const readings: ReadSlot[] = [];
-  for (const slot of [group.main, ...group.copies]) {
-    readings.push({ slot, reading: await settledReading(slot, deps) });
-  }
+  const readings = await settledGroup(group, deps);
   const checkIns = await planCheckIns(repo, group, readings, () => false, now());
   return critical(async () => {
     for (const checkIn of checkIns) await checkIn.carryOut();

@@ -14,7 +14,7 @@ import { requireOwner } from './owner.js';
 import type { Affects, PinPlan } from './pins.js';
 import { type RecoverDeps, recover } from './recover.js';
 import type { RefreshDeps } from './refresh.js';
-import { resolve } from './resolve.js';
+import { resolve, storedEntries } from './resolve.js';
 import { switchTo } from './switch.js';
 import { planSwitch, type SwitchPlan } from './switch-plan.js';
 
@@ -122,7 +122,7 @@ function doubtNotes({ entry, fingerprint }: SwitchPlan): readonly HostNote[] {
 }
 
 async function select(deps: UseDeps, selector: string, agent: string): Promise<IndexEntry> {
-  const entries = await ((await deps.repo.isBehind()) ? await deps.opening : deps.repo).list();
+  const entries = await storedEntries(deps);
   if (selector !== '-') return resolve(selector, entries);
   const { main } = await deps.host.slotsFor(agent);
   const { occupant } = await main.read();

@@ -12,7 +12,7 @@ import { type FakeRepo, fakeRepo } from '../contract/fake-repo.js';
 import { type FakeSlot, fakeSlot } from '../contract/fake-slot.js';
 import { holdingOf } from '../contract/slot.js';
 import { DAY, loginOf, type PersonName } from '../kit/tokens.js';
-import { codeOf } from './support.js';
+import { codeOf, SURROUNDINGS } from './support.js';
 
 const SLOT = 'openai-codex:default';
 const NOW = Date.now();
@@ -44,11 +44,8 @@ function bench(...answers: (RefreshAnswer | Error)[]): Bench {
     outside: [],
     hostAt: async () => host,
     journal: fakeJournal(),
-    withLock: <T>(work: () => Promise<T>) => work(),
-    withGrantLock: <T>(_who: unknown, work: () => Promise<T>) => work(),
-    critical: <T>(work: () => Promise<T>) => work(),
+    ...SURROUNDINGS,
     now: () => NOW,
-    pause: async () => undefined,
     endpoint: {
       refresh: async (grant: Holding['grant']) => {
         sent.push(grant.refreshToken.reveal());

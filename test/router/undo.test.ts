@@ -11,7 +11,7 @@ import { fakeRepo } from '../contract/fake-repo.js';
 import { fakeSlot } from '../contract/fake-slot.js';
 import { holdingOf } from '../contract/slot.js';
 import { DAY, loginOf, type PersonName } from '../kit/tokens.js';
-import { codeOf } from './support.js';
+import { codeOf, SURROUNDINGS } from './support.js';
 
 const SLOT = 'openai-codex:default';
 const CHAT = 'agent:main:main';
@@ -34,13 +34,8 @@ function bench(options: Omit<FakeHostOptions, 'slots'> = {}) {
     outside: [],
     hostAt: async () => host,
     journal,
-    withLock: <T>(work: () => Promise<T>) => work(),
-    withGrantLock: <T>(_who: unknown, work: () => Promise<T>) => work(),
-    critical: <T>(work: () => Promise<T>) => work(),
-    endpoint: { refresh: async () => ({ kind: 'failed' as const, why: 'no network' }) },
-    pause: async () => undefined,
+    ...SURROUNDINGS,
     now: () => NOW,
-    env: {},
   });
   return {
     repo,

@@ -11,6 +11,7 @@ import { type FakeRepo, fakeRepo } from '../contract/fake-repo.js';
 import { type FakeSlot, fakeSlot } from '../contract/fake-slot.js';
 import { holdingOf } from '../contract/slot.js';
 import { DAY, loginOf, type PersonName } from '../kit/tokens.js';
+import { SURROUNDINGS } from './support.js';
 
 const SLOT = 'openai-codex:default';
 const NOW = Date.now();
@@ -46,11 +47,7 @@ function bench(options: Omit<FakeHostOptions, 'slots'> & { slots?: FakeHostOptio
           outside: [],
           hostAt: async () => host,
           journal,
-          withLock: (work) => work(),
-          withGrantLock: (_who, work) => work(),
-          endpoint: { refresh: async () => ({ kind: 'failed', why: 'no network' }) },
-          pause: async () => undefined,
-          critical: (work) => work(),
+          ...SURROUNDINGS,
           now: () => NOW,
           env: {},
           ...deps,

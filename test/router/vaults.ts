@@ -9,6 +9,7 @@ import { fakeJournal } from '../contract/fake-journal.js';
 import { fakeRepo } from '../contract/fake-repo.js';
 import { holdingOf } from '../contract/slot.js';
 import { DAY, loginOf, type PersonName } from '../kit/tokens.js';
+import { SURROUNDINGS } from './support.js';
 
 export const SLOT = 'openai-codex:default';
 export const NOW = Date.now();
@@ -36,13 +37,8 @@ export function vault({ outside = [], elsewhere = {} }: Surroundings = {}) {
     outside,
     hostAt: async (stateDir: string) => elsewhere[stateDir] ?? host,
     journal,
-    withLock: <T>(work: () => Promise<T>) => work(),
-    withGrantLock: <T>(_who: unknown, work: () => Promise<T>) => work(),
-    critical: <T>(work: () => Promise<T>) => work(),
-    endpoint: { refresh: async () => ({ kind: 'failed' as const, why: 'no network' }) },
-    pause: async () => undefined,
+    ...SURROUNDINGS,
     now: () => NOW,
-    env: {},
   });
   return {
     repo,
