@@ -94,7 +94,7 @@ function text({ host, slots, session, interrupted, vault, identities, notes }: S
   for (const warning of vault.warnings) lines.push(`warning   ${warning}`);
   if (interrupted !== null) {
     lines.push(
-      `warning   the last switch stopped after "${interrupted.step}": run codex-router use again to finish it`,
+      `warning   the last switch stopped after "${interrupted.step}": codex-router sync finishes it`,
     );
   }
   for (const note of notes) lines.push(`note      ${showText(note.text, 300)}`);
