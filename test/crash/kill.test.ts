@@ -71,7 +71,8 @@ async function killAt(
     const run = await bed.run(other.args);
     if (run.code !== 0 && !other.allow?.includes(run.json?.error?.code)) note(shown, [outputOf(run)]);
     note(shown, bed.wrongs(await bed.look(), 'killed'));
-    if (left && /^(use|sync|undo) /.test(shown) && !says(run.json)) {
+    // One that is refused says why, and leaves the rest to the next.
+    if (left && run.code === 0 && /^(use|sync|undo) /.test(shown) && !says(run.json)) {
       note(shown, ['it says nothing of the switch that was left']);
     }
   }
