@@ -204,6 +204,8 @@ function restOf(stores: Stores, sqlite: boolean): Record<string, string> {
   for (const agent of stores.agents()) switched.push(stores.paths(agent).sessions);
   for (const file of filesBelow(stores.dir)) {
     if (/\.sqlite(-wal|-shm|-journal)?$/.test(file) || switched.includes(file)) continue;
+    // Our own: it says which vault routes this OpenClaw.
+    if (path.relative(stores.dir, file) === 'codex-router.json') continue;
     rest[path.relative(stores.dir, file)] = hash(readFileSync(file));
   }
   for (const file of databases) {

@@ -18,7 +18,7 @@ export interface AdoptOptions extends HostOptions {
 /** `codex-router host adopt`: makes this vault the one that routes an OpenClaw. Previews, asks, and says whom it touched. */
 export async function runAdopt(cli: Cli, options: AdoptOptions): Promise<void> {
   requireReplacing(cli.platform);
-  const parts = compose(cli, options, true);
+  const parts = compose(cli, options, options.dryRun !== true);
   const host = await parts.besideKeychain(parts.host);
   const repo = await parts.openRepo();
   const deps = { ...writeDeps(cli, parts), host };
