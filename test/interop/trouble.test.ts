@@ -38,10 +38,11 @@ function storeOf({ traits, shared, database }: NativeState): string {
   return traits.layout === 'sqlite-shared' ? shared : database();
 }
 
-/** Every file of the state directory by content, databases too: a refusal leaves each byte as it was. An empty log is no log. */
+/** Every file of the state directory by content, databases too, but for our own that says which vault routes it: a refusal leaves each byte as it was. An empty log is no log. */
 function bytesOf(dir: string): Record<string, string> {
   return Object.fromEntries(
     readdirSync(dir, { withFileTypes: true, recursive: true })
+      .filter(({ name }) => name !== 'codex-router.json')
       .filter((entry) => entry.isFile() && !entry.name.endsWith('-shm'))
       .map((entry) => path.join(entry.parentPath, entry.name))
       .filter((file) => !file.endsWith('-wal') || statSync(file).size > 0)
