@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { SOURCES } from '../repo/repo.js';
 import { FINDING_CODES } from '../router/doctor.js';
 import { accountId, done, listed, milliseconds, note, person, slot, userId } from './contract-parts.js';
 
@@ -193,7 +194,7 @@ export const ImportDocument = z.strictObject({
     z.strictObject({
       identity: person,
       result: z.enum(['added', 'updated', 'unchanged', 'replaced']),
-      source: z.enum(['codex', 'file', 'openclaw', 'slot']),
+      source: z.enum(SOURCES),
       shared: z.enum(['codex']).nullable(),
       verified: z.boolean(),
     }),

@@ -2,7 +2,9 @@ import { Command } from '@commander-js/extra-typings';
 import type { Cli } from './cli.js';
 import { examples } from './flags.js';
 import { identityCommands } from './identity-commands.js';
+import { loginCommands } from './login-commands.js';
 import { slotCommands } from './slot-commands.js';
+import { transferCommands } from './transfer-commands.js';
 import { addVault } from './vault-commands.js';
 
 /** By name; each adds itself to the program when it is called. */
@@ -34,7 +36,9 @@ export function programOf(cli: Cli, version: string, only?: string) {
 
   const commands: Commands = {
     ...identityCommands(program, cli),
+    ...loginCommands(program, cli),
     ...slotCommands(program, cli),
+    ...transferCommands(program, cli),
     vault: () => addVault(program.command('vault').description('how the stored logins are sealed'), cli),
   };
   // The others are only needed for help and for a name that is none.

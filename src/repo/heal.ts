@@ -157,6 +157,8 @@ function rebuildEntry(
     fingerprint: print,
     expiresAt: holding.grant.expiresAt,
     revision: head.revision,
+    lent: old?.lent ?? null,
+    exported: old?.exported ?? null,
     former: formerThan(print, old),
     // Without the place of the very grant that came home, the slot's next rotation would look older than the spent one here.
     placement: facts.placement === undefined ? (old?.placement ?? null) : facts.placement,

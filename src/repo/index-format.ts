@@ -1,6 +1,14 @@
 import { type IdentityKey, identityKey, parseAccountId, parseUserId } from '../identity.js';
 import { damage, FORMAT_VERSION, parseVersioned } from './format.js';
-import { DOUBTS, type Doubt, type Fingerprint, type IndexEntry, type Placement } from './repo.js';
+import {
+  DOUBTS,
+  type Doubt,
+  type Fingerprint,
+  type IndexEntry,
+  type Lending,
+  type Placement,
+  SOURCES,
+} from './repo.js';
 
 /** index.json: everything about the identities that is not secret. Fields of other releases ride along through every change. */
 export interface Index {
@@ -74,9 +82,23 @@ function parseEntry(value: unknown): IndexEntry | null {
   const { doubt = null, former = [] } = value;
   if (!Array.isArray(former) || !former.every(isFingerprint)) return null;
   if (doubt !== null && !isDoubt(doubt)) return null;
+  const lent = parseLending(value.lent ?? null);
+  const { exported = null } = value;
+  if (lent === undefined || (exported !== null && !isFingerprint(exported))) return null;
   const rest = { alias, fingerprint: parseFingerprint(fingerprint), expiresAt, revision, source, verified };
-  const were = former.map(parseFingerprint);
-  return { ...value, identity, ...rest, sharedWith, placement, former: were, doubt, addedAt, updatedAt };
+  return {
+    ...value,
+    identity,
+    ...rest,
+    sharedWith,
+    placement,
+    lent,
+    exported: exported === null ? null : parseFingerprint(exported),
+    former: former.map(parseFingerprint),
+    doubt,
+    addedAt,
+    updatedAt,
+  };
 }
 
 function parseIdentity(value: unknown): IndexEntry['identity'] | null {
@@ -98,6 +120,24 @@ export function parsePlacement(value: unknown): Placement | undefined {
   const { slot, fingerprint, at } = value;
   if (typeof slot !== 'string' || !isFingerprint(fingerprint) || !isNumber(at)) return undefined;
   return { ...value, slot, fingerprint: parseFingerprint(fingerprint), at };
+}
+
+/** Undefined when it is none. */
+function parseLending(value: unknown): Lending | null | undefined {
+  if (value === null) return null;
+  if (!isFields(value)) return undefined;
+  const { folder, what, displaced, at } = value;
+  if (typeof folder !== 'string' || !isNumber(at)) return undefined;
+  if (what !== 'access' && what !== 'grant') return undefined;
+  if (displaced === null) return { ...value, folder, what, displaced, at };
+  const [accountId, userId, more] = typeof displaced === 'string' ? displaced.split('/') : [];
+  if (more !== undefined) return undefined;
+  try {
+    const whose = { accountId: parseAccountId(accountId), userId: parseUserId(userId) };
+    return { ...value, folder, what, displaced: identityKey(whose), at };
+  } catch {
+    return undefined;
+  }
 }
 
 function isFields(value: unknown): value is Fields {
@@ -129,5 +169,5 @@ function isDoubt(value: unknown): value is Doubt {
 }
 
 function isSource(value: unknown): value is IndexEntry['source'] {
-  return value === 'codex' || value === 'file' || value === 'openclaw' || value === 'slot';
+  return SOURCES.some((source) => source === value);
 }

@@ -123,6 +123,15 @@ export function openedRepo({ files, vault, memo = { last: null }, now }: OpenedD
       changeEntry(files, memo, await read(), key, (entry) => ({ ...entry, alias })),
     place: async (key, placement) =>
       changeEntry(files, memo, await read(), key, (entry) => ({ ...entry, placement })),
+    lend: async (key, lending) =>
+      changeEntry(files, memo, await read(), key, (entry) => ({ ...entry, lent: lending })),
+    markExported: async (keys) => {
+      const { index, text } = await read();
+      const identities = index.identities.map((entry) =>
+        keys.includes(identityKey(entry.identity)) ? { ...entry, exported: entry.fingerprint } : entry,
+      );
+      await writeIndex(files, { ...index, identities }, text, memo);
+    },
     doubt: async (key, why) =>
       changeEntry(files, memo, await read(), key, (entry) => ({ ...entry, doubt: why })),
     remove: async (key) => removeIdentity(files, await read(), key),
@@ -159,6 +168,8 @@ function entryFor(
     verified: facts.verified ?? old?.verified ?? false,
     sharedWith: facts.sharedWith === undefined ? (old?.sharedWith ?? null) : facts.sharedWith,
     placement: facts.placement === undefined ? (old?.placement ?? null) : facts.placement,
+    lent: old?.lent ?? null,
+    exported: old?.exported ?? null,
     former: formerThan(print, old),
     doubt: facts.doubt === undefined ? sameGrantsDoubt : facts.doubt,
     addedAt: old?.addedAt ?? now,

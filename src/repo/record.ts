@@ -6,7 +6,7 @@ import type { JsonObject } from '../json.js';
 import { Secret } from '../secret.js';
 import { damage, FORMAT_VERSION, parseVersioned } from './format.js';
 import { parsePlacement } from './index-format.js';
-import { DOUBTS, type IndexEntry, type Placement } from './repo.js';
+import { DOUBTS, type IndexEntry, type Placement, SOURCES } from './repo.js';
 import { seal, unseal } from './seal.js';
 import type { Vault } from './vault.js';
 
@@ -48,7 +48,7 @@ const payloadFormat = z.looseObject({
   selection: z.nullable(object),
   facts: z.looseObject({
     alias: z.nullable(z.string()),
-    source: z.enum(['codex', 'file', 'openclaw', 'slot']),
+    source: z.enum(SOURCES),
     verified: z.boolean(),
     sharedWith: z.nullable(z.literal('codex')),
     // What these were when this was sealed; the index knows what came after.

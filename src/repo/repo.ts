@@ -8,8 +8,37 @@ import type { Identity, IdentityKey } from '../identity.js';
  */
 export type Fingerprint = string & { readonly fingerprint: unique symbol };
 
-/** Where an identity's tokens came from: a command's name, never a path. */
-export type Source = 'codex' | 'file' | 'openclaw' | 'slot';
+/** Where an identity's tokens came from: the name of a command or of a tool, never a path. */
+export type Source = (typeof SOURCES)[number];
+
+/** `login` and `add`: a login of our own making. `archive`: an exported file. From `codex-oauth-profiles` on: another tool's store. */
+export const SOURCES = [
+  'codex',
+  'file',
+  'openclaw',
+  'slot',
+  'login',
+  'add',
+  'archive',
+  'codex-oauth-profiles',
+  'codex-auth',
+  'codex-multi-auth',
+  'oc-codex-multi-auth',
+  'caam',
+  'codex-multipass',
+] as const;
+
+/** A Codex home that `lend` put an identity into. */
+export interface Lending {
+  /** The Codex home, symlinks resolved. */
+  readonly folder: string;
+  /** `access`: its access token only, which Codex can neither refresh nor revoke. `grant`: the whole login, which Codex holds now. */
+  readonly what: 'access' | 'grant';
+  /** Whose login was taken out of that home first, to be put back by `unlend`; null when it had none. */
+  readonly displaced: IdentityKey | null;
+  /** ms epoch */
+  readonly at: number;
+}
 
 /** The grant we last put into a slot, or found there when we took our copy. */
 export interface Placement {
@@ -45,6 +74,10 @@ export interface IndexEntry {
   /** The holder a copy was knowingly left with (`import --keep`); null when nobody else has it. */
   readonly sharedWith: 'codex' | null;
   readonly placement: Placement | null;
+  /** Null when no Codex home has it from us. */
+  readonly lent: Lending | null;
+  /** The grant that an encrypted export last held; null when none ever did. */
+  readonly exported: Fingerprint | null;
   /** Grants of this identity that gave way to others here, the last first, 32 at most; one that is stored again is none of them. */
   readonly former: readonly Fingerprint[];
   /** Null when nothing speaks against the stored grant. */
@@ -161,6 +194,12 @@ export interface OpenRepo extends Repo {
 
   /** Records the grant we put into a slot; null forgets it. */
   place(key: IdentityKey, placement: Placement | null): Promise<IndexEntry>;
+
+  /** Records which Codex home was given the identity; null when none has it any more. */
+  lend(key: IdentityKey, lending: Lending | null): Promise<IndexEntry>;
+
+  /** Records that an encrypted export holds the stored grants of these identities. */
+  markExported(keys: readonly IdentityKey[]): Promise<void>;
 
   /** Records why the stored grant may not work any more; null takes it back, and so does the next `save` of another grant. */
   doubt(key: IdentityKey, why: IndexEntry['doubt']): Promise<IndexEntry>;

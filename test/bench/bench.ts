@@ -226,6 +226,8 @@ async function fillRepo(folders: VaultDeps['folders'], count: number): Promise<s
       expiresAt: login.expires,
       revision: 1,
       placement: null,
+      lent: null,
+      exported: null,
       former: [],
       doubt: null,
     });

@@ -30,7 +30,15 @@ export interface FakeRepo extends Repo {
   damage(keyOrId: string): void;
 }
 
-const CHANGES: ReadonlySet<string> = new Set(['save', 'setAlias', 'remove', 'place', 'doubt']);
+const CHANGES: ReadonlySet<string> = new Set([
+  'save',
+  'setAlias',
+  'remove',
+  'place',
+  'doubt',
+  'lend',
+  'markExported',
+]);
 
 /** @param now the clock that stamps `addedAt` and `updatedAt`, ms epoch. */
 export function fakeRepo(now: () => number = Date.now): FakeRepo {
@@ -85,6 +93,8 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
       verified: facts.verified ?? old?.verified ?? false,
       sharedWith: facts.sharedWith !== undefined ? facts.sharedWith : (old?.sharedWith ?? null),
       placement: facts.placement !== undefined ? facts.placement : (old?.placement ?? null),
+      lent: old?.lent ?? null,
+      exported: old?.exported ?? null,
       former: formerThan(print, old ?? null),
       doubt: facts.doubt !== undefined ? facts.doubt : old?.fingerprint === print ? old.doubt : null,
       addedAt: old?.addedAt ?? now(),
@@ -146,6 +156,15 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
       entryOf(which);
       enter('place', which);
       return update(which, { placement });
+    },
+    lend: async (which, lent) => {
+      entryOf(which);
+      enter('lend', which);
+      return update(which, { lent });
+    },
+    markExported: async (keys) => {
+      enter('markExported');
+      for (const which of keys) update(which, { exported: entryOf(which).fingerprint });
     },
     doubt: async (which, doubt) => {
       entryOf(which);

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -99,35 +99,15 @@ function startWorker(
   closeSync(talk);
   const { stdin, stdout } = child;
   if (stdin === null || stdout === null) throw new Error('no pipes');
-  const closed = once(child, 'close');
-  t.teardown(async () => {
-    stdin.end();
-    const patience = setTimeout(() => child.kill('SIGKILL'), 5000);
-    await closed;
-    clearTimeout(patience);
-  });
-  let heard = '';
-  let wake: () => void = () => undefined;
-  stdout.setEncoding('utf8').on('data', (text: string) => {
-    heard += text;
-    wake();
-  });
-  let ended = false;
-  child.on('close', () => {
-    ended = true;
-    wake();
-  });
+  const ask = conversation(t, child, stdin, stdout);
   const end = /\0(\d+)\n/;
   return {
     run: async (line) => {
-      heard = '';
-      stdin.write(`${JSON.stringify({ args: line })}\n`);
-      while (!end.test(heard)) {
-        if (ended) throw new Error(`the worker ended: ${readFileSync(talkFile, 'utf8').slice(-3000)}`);
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
+      const heard = await ask(
+        `${JSON.stringify({ args: line })}\n`,
+        end,
+        () => `the worker ended: ${readFileSync(talkFile, 'utf8').slice(-3000)}`,
+      );
       const [, status] = end.exec(heard) ?? [];
       const printed = heard.replace(end, '');
       const said = readFileSync(talkFile, 'utf8').slice(-10_000);
@@ -135,6 +115,44 @@ function startWorker(
       if (leaks.length > 0) throw new Error(`${line.join(' ')} showed a secret: ${JSON.stringify(leaks)}`);
       return { args: line, status: Number(status), json: JSON.parse(printed) };
     },
+  };
+}
+
+/** What to send to a child, and the end of its answer; it is let end with the test. Throws what `gone` says when it ended before. */
+function conversation(
+  t: Owner,
+  child: ChildProcess,
+  stdin: Writable,
+  answers: Readable,
+): (line: string, end: RegExp, gone: () => string) => Promise<string> {
+  let heard = '';
+  let hasEnded = false;
+  let wake: () => void = () => undefined;
+  answers.setEncoding('utf8').on('data', (text: string) => {
+    heard += text;
+    wake();
+  });
+  child.on('close', () => {
+    hasEnded = true;
+    wake();
+  });
+  const closed = once(child, 'close');
+  t.teardown(async () => {
+    stdin.end();
+    const patience = setTimeout(() => child.kill('SIGKILL'), 10_000);
+    await closed;
+    clearTimeout(patience);
+  });
+  return async (line, end, gone) => {
+    heard = '';
+    stdin.write(line);
+    while (!end.test(heard)) {
+      if (hasEnded) throw new Error(gone());
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+    return heard;
   };
 }
 
@@ -166,36 +184,13 @@ export function hostTurns(
   };
   const [file = '', ...args] = bare([node, HOST, root, profileId], env);
   const child = spawn(file, args, { cwd: box.home, stdio: ['pipe', 'ignore', 'ignore', 'pipe'] });
-  const closed = once(child, 'close');
   const [stdin, , , answers] = child.stdio;
   if (!(stdin instanceof Writable) || !(answers instanceof Readable)) throw new Error('no pipes');
-  t.teardown(async () => {
-    stdin.end();
-    const patience = setTimeout(() => child.kill('SIGKILL'), 10_000);
-    await closed;
-    clearTimeout(patience);
-  });
-  let heard = '';
-  let wake: () => void = () => undefined;
-  answers.setEncoding('utf8').on('data', (text: string) => {
-    heard += text;
-    wake();
-  });
-  let ended = false;
-  child.on('close', () => {
-    ended = true;
-    wake();
-  });
+  const ask = conversation(t, child, stdin, answers);
   return {
     take: async (count) => {
-      heard = '';
-      stdin.write(`${count}\n`);
-      while (!heard.includes('\n')) {
-        if (ended) throw new Error(`the host ended (${child.exitCode ?? child.signalCode})`);
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
+      const ended = () => `the host ended (${child.exitCode ?? child.signalCode})`;
+      const heard = await ask(`${count}\n`, /\n/, ended);
       const outcomes = JSON.parse(heard) as readonly { readonly had?: boolean; readonly error?: string }[];
       return outcomes.map(({ had, error }) => error ?? (had ? null : 'no key'));
     },
