@@ -31,6 +31,9 @@ export const EXIT_OF = {
 
   LOGIN_NOT_FOUND: EXIT.login,
   LOGIN_NEEDED: EXIT.login,
+  LOGIN_DENIED: EXIT.login,
+  LOGIN_EXPIRED: EXIT.login,
+  LOGIN_USED: EXIT.login,
 
   KEYCHAIN_NO_BUS: EXIT.outside,
   KEYCHAIN_NO_SERVICE: EXIT.outside,
@@ -48,6 +51,9 @@ export const EXIT_OF = {
   HOST_NODE_TOO_OLD: EXIT.outside,
   GATEWAY_DENIED: EXIT.outside,
   REFRESH_FAILED: EXIT.outside,
+  CODEX_NOT_FOUND: EXIT.outside,
+  LOGIN_FAILED: EXIT.outside,
+  REVOKE_FAILED: EXIT.outside,
   IO: EXIT.outside,
 
   VAULT_EXISTS: EXIT.refused,
@@ -55,6 +61,7 @@ export const EXIT_OF = {
   VAULT_NEWER: EXIT.refused,
   VAULT_PERMISSIONS: EXIT.refused,
   RECORD_DAMAGED: EXIT.refused,
+  ARCHIVE_UNREADABLE: EXIT.refused,
   HOST_UNSUPPORTED: EXIT.refused,
   HOST_FOREIGN_OWNER: EXIT.refused,
   HOST_UNTRUSTED_WITH_GRANT: EXIT.refused,
@@ -63,7 +70,10 @@ export const EXIT_OF = {
   IDENTITY_MISMATCH: EXIT.refused,
   IDENTITY_UNEXPECTED: EXIT.refused,
   ISSUER_FOREIGN: EXIT.refused,
+  STATE_MISMATCH: EXIT.refused,
   IDENTITY_IN_USE: EXIT.refused,
+  LENT: EXIT.refused,
+  ONLY_HERE: EXIT.refused,
   HOST_OWNED: EXIT.refused,
   VAULT_ROLLED_BACK: EXIT.refused,
   LOGIN_DOUBTFUL: EXIT.refused,
@@ -73,6 +83,7 @@ export const EXIT_OF = {
   PLATFORM_UNSUPPORTED: EXIT.refused,
 
   BUSY: EXIT.busy,
+  LOGIN_PENDING: EXIT.busy,
   SLOT_CHANGED: EXIT.busy,
   HOST_BUSY: EXIT.busy,
   REFRESH_UNANSWERED: EXIT.busy,

@@ -12,8 +12,11 @@ export interface Cli {
   readonly terminal: Terminal;
   readonly interruption: Interruption;
   readonly now: () => number;
-  /** Talk: progress, warnings, what to do next. Goes to stderr; with --json as one JSON line. */
-  say(line: string): void;
+  /**
+   * Talk: progress, warnings, what to do next. Goes to stderr; with --json as one JSON line.
+   * @param facts for programs: further members of the JSON line, not shown otherwise.
+   */
+  say(line: string, facts?: object): void;
   /** Data: the one document with --json, else the text. Called once by a command that succeeds. */
   print(document: object, text: () => string): void;
   /** The exit status of a command that has printed its document and found something in it that a script must notice. */
@@ -43,7 +46,7 @@ export function cliOf(
     exitWith: (told) => {
       status = told;
     },
-    say: (line) => terminal.say(json ? encodeLine({ message: line }) : line),
+    say: (line, facts) => terminal.say(json ? encodeLine({ message: line, ...facts }) : line),
     print: (document, text) => terminal.write(`${json ? encodeDocument(document) : text()}\n`),
   };
 }

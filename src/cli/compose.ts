@@ -1,23 +1,28 @@
-import { join, resolve } from 'node:path';
-import { RouterError } from '../errors.js';
+import { join } from 'node:path';
 import { identityKey } from '../identity.js';
 import type { LocateDeps } from '../openclaw/locate.js';
 import { holdsSqlite } from '../openclaw/sqlite-signs.js';
 import { type Env, type RouterFolders, routerFolders } from '../os/folders.js';
 import { recordName } from '../repo/files.js';
 import { type Journal, journalIn, type Who } from '../repo/journal.js';
-import { parseKeyKind } from '../repo/key-kind.js';
-import { openKeychain } from '../repo/keychain.js';
 import type { RepoDeps } from '../repo/opening.js';
 import type { OpenRepo, Repo } from '../repo/repo.js';
 import { openRepoAt } from '../repo/store.js';
+import type { BrowserIssuer } from '../router/browser-issuer.js';
 import type { OutsideHolder } from '../router/custody.js';
-import type { LoginSource } from '../router/import-source.js';
+import type { LoginArchive, LoginSource, LoginStore } from '../router/import-source.js';
+import type { IsolatedLogins } from '../router/left-logins.js';
+import type { CodexHomes } from '../router/lend-source.js';
+import type { LoginIssuer } from '../router/login-issuer.js';
+import type { Revocation } from '../router/revocation.js';
 import type { TokenEndpoint } from '../router/token-endpoint.js';
 import type { Host, HostFindings } from '../slot/host.js';
 import type { Residue } from '../slot/residue.js';
+import type { ArchiveOptions } from './archive-keys.js';
 import type { Cli } from './cli.js';
+import { codexHolders } from './codex-holders.js';
 import type { HostOptions, KeyOptions } from './options.js';
+import { repoDepsOf } from './repo-deps.js';
 
 /** The parts of one command, made when first asked for. This is the only file that knows OpenClaw and Codex. */
 export interface Parts {
@@ -39,17 +44,39 @@ export interface Parts {
   /** Our own lock; BUSY after a bounded wait. */
   withLock<T>(work: () => Promise<T>, waitMs?: number): Promise<T>;
   /** The lock of one stored grant, to be taken before our own; BUSY after a bounded wait. */
-  withGrantLock<T>(who: Who, work: () => Promise<T>): Promise<T>;
+  withGrantLock<T>(who: Who, work: () => Promise<T>, waitMs?: number): Promise<T>;
   /** The issuer of ChatGPT logins. */
   readonly endpoint: TokenEndpoint;
+  readonly revocation: Revocation;
+  /** Whoever makes logins. */
+  issuer(): Promise<LoginIssuer>;
+  browserIssuer(): Promise<BrowserIssuer>;
   /** Holders of a grant outside OpenClaw. */
   readonly outside: readonly OutsideHolder[];
   logins(): Promise<LoginSource>;
+  isolatedLogins(): Promise<IsolatedLogins>;
+  /** The Codex homes that an identity can be lent to. */
+  codexHomes(): Promise<CodexHomes>;
+  /** The stores of other tools that keep several logins. */
+  stores(): Promise<readonly LoginStore[]>;
+  /** @param keys what opens one that is closed */
+  archive(keys: ArchiveOptions): Promise<LoginArchive>;
 }
 
-/** Ends after `ms`. */
-export function pause(ms: number): Promise<void> {
-  return new Promise((wake) => setTimeout(wake, ms));
+/** Ends after `ms`. @throws the signal's reason, as soon as it is aborted */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((wake, end) => {
+    const onAbort = () => {
+      clearTimeout(timer);
+      end(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', onAbort);
+      wake();
+    }, ms);
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener('abort', onAbort, { once: true });
+  });
 }
 
 /** @param creates whether the command stores something and so may make the vault on a first run. */
@@ -62,7 +89,14 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
   let host: Promise<Host> | null = null;
   const logins = async () => {
     const { codexLogins } = await import('../codex/logins.js');
-    return codexLogins({ env, platform, uid });
+    return codexLogins({
+      env,
+      platform,
+      uid,
+      get isTerminal() {
+        return cli.terminal.canAsk;
+      },
+    });
   };
   return {
     folders,
@@ -101,11 +135,14 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
         ...(waitMs !== undefined && { wait: waitMs }),
       });
     },
-    withGrantLock: async (who, work) => {
+    withGrantLock: async (who, work, waitMs) => {
       const onWait = () =>
         cli.say('waiting for another codex-router that refreshes or routes this login ...');
       const name = recordName(identityKey(who));
-      return (await import('../os/lock.js')).withGrantLock(folders.data, name, work, { onWait });
+      return (await import('../os/lock.js')).withGrantLock(folders.data, name, work, {
+        onWait,
+        ...(waitMs !== undefined && { wait: waitMs }),
+      });
     },
     endpoint: {
       refresh: async (grant, signal) =>
@@ -113,8 +150,44 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
           .tokenEndpoint({ env, now: cli.now, testIssuer: env.CODEX_ROUTER_TEST_ISSUER || null })
           .refresh(grant, signal),
     },
-    outside: [codexHolder(logins)],
+    issuer: async () => {
+      const testIssuer = env.CODEX_ROUTER_TEST_ISSUER || null;
+      return (await import('../codex/login-issuer.js')).loginIssuer({ env, now: cli.now, testIssuer, pause });
+    },
+    browserIssuer: async () => {
+      const [{ browserIssuer }, { loginIssuerUrl }] = await Promise.all([
+        import('../codex/browser-login.js'),
+        import('../codex/login-exchange.js'),
+      ]);
+      return browserIssuer(loginIssuerUrl(env.CODEX_ROUTER_TEST_ISSUER || null));
+    },
+    revocation: {
+      revoke: async (grant, signal) =>
+        (await import('../codex/revoke.js'))
+          .revocation({ env, testIssuer: env.CODEX_ROUTER_TEST_ISSUER || null })
+          .revoke(grant, signal),
+    },
+    outside: codexHolders(logins),
     logins,
+    isolatedLogins: async () => {
+      const testIssuer = env.CODEX_ROUTER_TEST_ISSUER || null;
+      const { isolatedLogins } = await import('../codex/isolated-login.js');
+      return isolatedLogins({ env, platform, data: folders.data, testIssuer, now: cli.now });
+    },
+    codexHomes: async () =>
+      (await import('../codex/lend.js')).codexHomes({ env, platform, uid, now: cli.now }),
+    stores: async () => {
+      const [source, { toolStores }] = await Promise.all([logins(), import('../tools/stores.js')]);
+      return toolStores({ env, parseAuthJson: source.parse, live: async () => (await source.home()).read() });
+    },
+    archive: async (keys) => {
+      const [{ loginArchive }, { parseIssuer }] = await Promise.all([
+        import('./archive-keys.js'),
+        import('../codex/issuer.js'),
+      ]);
+      const testIssuer = env.CODEX_ROUTER_TEST_ISSUER || null;
+      return loginArchive(cli, keys, (issuer, where) => void parseIssuer(issuer, where, testIssuer));
+    },
   };
 }
 
@@ -178,60 +251,4 @@ export async function sqliteHost(
 function elsewhere(env: Env): Env {
   const { OPENCLAW_STATE_DIR, OPENCLAW_CONFIG_PATH, OPENCLAW_AGENT_DIR, PI_CODING_AGENT_DIR, ...rest } = env;
   return rest;
-}
-
-/** The Codex CLI's own home. One that is not there, or holds no ChatGPT login, holds nothing of ours. */
-function codexHolder(logins: () => Promise<LoginSource>): OutsideHolder {
-  return {
-    name: 'the Codex CLI',
-    remedy: 'codex-router import --take moves the login out of the Codex home',
-    read: async () => {
-      try {
-        return await (await (await logins()).home()).read();
-      } catch (error) {
-        if (error instanceof RouterError && error.code === 'LOGIN_NOT_FOUND') return null;
-        throw error;
-      }
-    },
-    taking: {
-      admit: async () => (await (await logins()).home()).admitTaking(),
-      take: async (shown, seal) => (await (await logins()).home()).take(shown, seal),
-    },
-  };
-}
-
-function repoDepsOf(
-  cli: Cli,
-  folders: RouterFolders,
-  { key, keyFile }: KeyOptions,
-  creates: boolean,
-): RepoDeps {
-  const { env, platform, terminal, now } = cli;
-  const keychain = openKeychain({
-    childPath: join(import.meta.dirname, 'keychain-child.js'),
-    execPath: process.execPath,
-    env,
-    platform,
-    get isTerminal() {
-      return terminal.canAsk;
-    },
-  });
-  return {
-    folders,
-    env,
-    keychain,
-    get isTerminal() {
-      return terminal.canAsk;
-    },
-    askSecret: (question) => terminal.askSecret(question),
-    say: (line) => cli.say(line),
-    keyFile: keyFile === undefined ? null : resolve(keyFile),
-    now,
-    firstRun: creates
-      ? {
-          key: key === undefined ? null : parseKeyKind(key, '--key'),
-          ask: (question, choices) => terminal.ask(question, choices),
-        }
-      : null,
-  };
 }

@@ -27,6 +27,14 @@ export const listed = person.extend({
   active: z.boolean().nullable().describe('null when the slot could not be read'),
   verified: z.boolean().describe('false until a server accepted a call with these tokens'),
   sharedWith: z.enum(['codex']).nullable().describe('who else was knowingly left with this login'),
+  lentTo: z
+    .strictObject({
+      tool: z.enum(['codex']),
+      folder: z.string(),
+      what: z.enum(['access', 'grant']).describe('its access token only, or the whole login'),
+      until: milliseconds.nullable().describe('when a lent access token expires'),
+    })
+    .nullable(),
   doubt: z.enum(DOUBTS).nullable().describe('why its next use may be refused'),
   expiresAt: milliseconds,
 });

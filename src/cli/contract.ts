@@ -1,6 +1,8 @@
 import * as z from 'zod';
 import { SOURCES } from '../repo/repo.js';
 import { FINDING_CODES } from '../router/doctor.js';
+import { CHANGED_FIELDS } from '../router/import-difference.js';
+import { hostRouting } from './contract-hosts.js';
 import { accountId, done, listed, milliseconds, note, person, slot, userId } from './contract-parts.js';
 
 /**
@@ -187,19 +189,43 @@ export const RestoreDocument = z.strictObject({
   notes: z.array(note),
 });
 
+const difference = {
+  from: z.string().describe('where it was found'),
+  source: z.enum(SOURCES),
+  grant: z.enum(['new', 'same', 'another']).describe('beside the stored login of this identity'),
+  newer: z.boolean().nullable().describe('whether another login is the later one; null: it cannot be told'),
+  changes: z
+    .array(
+      z.strictObject({
+        field: z.enum(CHANGED_FIELDS),
+        from: z.string().nullable(),
+        to: z.string().nullable(),
+      }),
+    )
+    .describe('what differs from the stored one; times are ISO 8601'),
+};
+
 export const ImportDocument = z.strictObject({
   ...done,
-  result: z.enum(['imported', 'unchanged']),
+  result: z
+    .enum(['imported', 'unchanged', 'planned', 'routed', 'already-routed'])
+    .describe(
+      'planned: a dry run, nothing was written; routed: the OpenClaw was turned into a routed one (--take)',
+    ),
   imported: z.array(
     z.strictObject({
       identity: person,
       result: z.enum(['added', 'updated', 'unchanged', 'replaced']),
-      source: z.enum(SOURCES),
       shared: z.enum(['codex']).nullable(),
       verified: z.boolean(),
+      ...difference,
     }),
   ),
+  refused: z
+    .array(z.strictObject({ identity: person, code: z.string(), reason: z.string(), ...difference }))
+    .describe('understood, and not stored'),
   skipped: z.array(z.strictObject({ from: z.string(), reason: z.string() })),
+  routing: hostRouting.optional().describe('only with --from openclaw --take'),
   notes: z.array(note),
 });
 

@@ -4,6 +4,8 @@ import type { Identity } from '../identity.js';
 import type { IndexEntry } from '../repo/repo.js';
 import type { SlotAddress } from '../slot/slot.js';
 import type * as contract from './contract.js';
+import type * as hosts from './contract-hosts.js';
+import type * as logins from './contract-logins.js';
 import type * as switches from './contract-switches.js';
 
 export type ErrorDocument = z.infer<typeof contract.ErrorDocument>;
@@ -21,6 +23,16 @@ export type UndoDocument = z.infer<typeof switches.UndoDocument>;
 export type HistoryDocument = z.infer<typeof switches.HistoryDocument>;
 export type RestoreDocument = z.infer<typeof contract.RestoreDocument>;
 export type ImportDocument = z.infer<typeof contract.ImportDocument>;
+export type LoginStartDocument = z.infer<typeof logins.LoginStartDocument>;
+export type LoginStatusDocument = z.infer<typeof logins.LoginStatusDocument>;
+export type LoginCancelDocument = z.infer<typeof logins.LoginCancelDocument>;
+export type LoginDocument = z.infer<typeof logins.LoginDocument>;
+export type EjectDocument = z.infer<typeof hosts.EjectDocument>;
+export type UninstallDocument = z.infer<typeof hosts.UninstallDocument>;
+export type LendDocument = z.infer<typeof logins.LendDocument>;
+export type UnlendDocument = z.infer<typeof logins.UnlendDocument>;
+export type LogoutDocument = z.infer<typeof logins.LogoutDocument>;
+export type ExportDocument = z.infer<typeof logins.ExportDocument>;
 
 /** What every successful document begins with. */
 export const DONE = { schemaVersion: 1, ok: true } as const;

@@ -1,4 +1,5 @@
 import type { Command } from '@commander-js/extra-typings';
+import { TOOLS } from '../repo/repo.js';
 import type { Cli } from './cli.js';
 import { agent, examples, json, key, withHost } from './flags.js';
 import type { Commands } from './program.js';
@@ -10,16 +11,27 @@ export function identityCommands(program: Command, cli: Cli): Commands {
       withHost(
         program
           .command('import')
-          .description('store a login: from the Codex CLI, a file, standard input, or OpenClaw')
-          .option('--from <source>', 'a file in the form of auth.json, "-" for standard input, or "openclaw"')
+          .description('store logins: from the Codex CLI, a file, standard input, OpenClaw, or another tool')
+          .option(
+            '--from <source>',
+            `codex (the default), openclaw, ${TOOLS.join(', ')}, a file (an auth.json or an archive of export), or "-" for standard input`,
+          )
+          .option('--path <path>', "where that tool's store lies, when it is not in its own place")
           .option('--alias <name>', 'a short name of your own for it')
           .option('--expect <accountId>', 'refuse the login of any other account')
           .option(
             '--take',
-            'take the login over: it leaves the Codex home, so that codex login cannot revoke it',
+            'take the login over: it leaves the Codex home, so that codex login cannot revoke it; of openclaw, leave one slot in it',
           )
           .option('--keep', 'leave it in the Codex home too: marked as shared, and not routed while it is')
           .option('--replace', 'replace a stored login that may be newer; the old one is kept sealed')
+          .option('--dry-run', 'show by identity what would change, and write nothing')
+          .option('--identity <file>', 'the age key file that opens an archive')
+          .option(
+            '--passphrase-file <file>',
+            'a file with the passphrase of an archive, or "-" for standard input',
+          )
+          .option('--yes', 'do not ask before an OpenClaw is routed (--from openclaw --take)')
           .addOption(key())
           .option('--key-file <path>', 'where the key file lies, with --key file'),
       )
@@ -29,6 +41,8 @@ export function identityCommands(program: Command, cli: Cli): Commands {
             ['codex-router import', 'after codex login --device-auth'],
             ['codex-router import --take --alias work', 'in a script'],
             ['codex-router import --from openclaw', "OpenClaw's own profiles"],
+            ['codex-router import --from openclaw --take', 'and route that OpenClaw from then on'],
+            ['codex-router import --from codex-auth --dry-run', 'what another tool would bring'],
           ),
         )
         .action(async (options) => {
@@ -36,6 +50,11 @@ export function identityCommands(program: Command, cli: Cli): Commands {
             import('./commands/import.js'),
             import('./adapt.js'),
           ]);
+          if (!options.dryRun) await (await import('./commands/finish-adds.js')).finishLeftAdds(cli, options);
+          if (options.from === 'openclaw' && options.take) {
+            await (await import('./commands/take-host.js')).runTakeHost(cli, options);
+            return;
+          }
           await importLogins(await importParts(cli, options), options);
         }),
     list: () =>
@@ -66,7 +85,7 @@ export function identityCommands(program: Command, cli: Cli): Commands {
       withHost(
         program
           .command('remove')
-          .description('forget an identity here; nothing is revoked at the server')
+          .description('forget an identity here; nothing is revoked at the server, which is what logout does')
           .argument('<selector>')
           .option('--yes', 'do not ask')
           .option('--from-slot', 'also when it is active: clear the slot, its order and its pins first')

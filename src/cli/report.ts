@@ -45,6 +45,9 @@ function asRouterError(error: unknown): RouterError {
     const message = error.message
       .replace(/^error: /, '')
       .replace(/\s*\n\s*/g, ' ')
+      // What was typed may be the callback of a login, in the wrong place.
+      .replace(/'(--?[\w-]+)=.*'/, "'$1=...'")
+      .replace(/'[^']*(?:#|:\/\/|code=).*'/, "'...'")
       .replace(/\.$/, '');
     return new RouterError('USAGE', message, { hint: 'codex-router --help' });
   }

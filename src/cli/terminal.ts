@@ -9,6 +9,13 @@ export interface Choice<T extends string> {
   readonly hint?: string;
 }
 
+export interface Screen {
+  readonly columns: number;
+  /** By the locale: LC_ALL, LC_CTYPE, LANG. */
+  readonly unicode: boolean;
+  readonly colour: boolean;
+}
+
 /** The person at the other end: questions and talk go to stderr, so that stdout holds only data. */
 export interface Terminal {
   /** Whether a question can be asked: stdin and stderr are a terminal. */
@@ -18,7 +25,11 @@ export interface Terminal {
   readonly colour: boolean;
   /** Whether anything was written to stdout: then the command has given its answer. */
   readonly answered: boolean;
+  /** What talk goes to, where that is a terminal that can be drawn on (not TERM=dumb); else null. */
+  readonly screen: Screen | null;
   say(line: string): void;
+  /** Shows `line` in place of the one it showed last, and '' nothing in its place. Only on a screen, and with nothing said in between. */
+  rewrite(line: string): void;
   write(text: string): void;
   ask<T extends string>(question: string, choices: readonly Choice<T>[]): Promise<T>;
   confirm(question: string): Promise<boolean>;
@@ -29,6 +40,8 @@ export interface Terminal {
    * @throws USAGE past `limit` bytes.
    */
   readStdin(limit: number, patience: number | null): Promise<string>;
+  /** The same, as it came. */
+  readStdinBytes(limit: number, patience: number | null): Promise<Uint8Array>;
 }
 
 /** The process's own terminal. @throws INTERRUPTED from a question that was answered with Ctrl-C. */
@@ -54,7 +67,17 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
     get answered() {
       return answered;
     },
+    get screen() {
+      if (dumb || !isTerminal(2)) return null;
+      const locale = env.LC_ALL || env.LC_CTYPE || env.LANG || '';
+      return {
+        columns: proc.stderr.columns || 80,
+        unicode: proc.platform === 'win32' || /utf-?8/i.test(locale),
+        colour: !env.NO_COLOR,
+      };
+    },
     say,
+    rewrite: (line) => talk(`\r\u001b[2K${line}`),
     write: (text) => {
       answered = true;
       out(text);
@@ -79,7 +102,8 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
       const answer = await password({ message: question, ...prompt() });
       return orInterrupted(typeof answer === 'string' ? answer : undefined);
     },
-    readStdin: (limit, patience) => readAll(proc.stdin, limit, patience),
+    readStdin: async (limit, patience) => (await readAll(proc.stdin, limit, patience)).toString('utf8'),
+    readStdinBytes: (limit, patience) => readAll(proc.stdin, limit, patience),
   };
 }
 
@@ -174,7 +198,7 @@ async function readLine(
   }
 }
 
-async function readAll(stdin: NodeJS.ReadStream, limit: number, patience: number | null): Promise<string> {
+async function readAll(stdin: NodeJS.ReadStream, limit: number, patience: number | null): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   let silent = false;
@@ -202,7 +226,7 @@ async function readAll(stdin: NodeJS.ReadStream, limit: number, patience: number
   } finally {
     clearTimeout(timer);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }
 
 function orInterrupted<T>(answer: T | undefined): T {

@@ -28,7 +28,7 @@ export const TRUSTED_WITHOUT_EXP = 8 * 24 * 3600 * 1000;
  */
 export function parseAuthJson(text: string, where: string, testIssuer: string | null = null): Holding {
   const file = parseFile(text, where);
-  const tokens = tokensOf(file, where);
+  const tokens = tokensOf(file, where, text);
   const accessToken = new Secret(tokens.access_token);
   const idToken = tokens.id_token ? new Secret(tokens.id_token) : null;
   const lastRefresh = parseDate(file.last_refresh ?? null, where);
@@ -127,7 +127,7 @@ function parseFile(text: string, where: string): AuthFile {
   );
 }
 
-function tokensOf(file: AuthFile, where: string): z.infer<typeof Tokens> {
+function tokensOf(file: AuthFile, where: string, text: string): z.infer<typeof Tokens> {
   const { auth_mode: mode, tokens } = file;
   if (mode === 'chatgptAuthTokens') {
     throw noLogin(`${where} holds tokens lent by another program (auth_mode chatgptAuthTokens), not a login`);
@@ -141,7 +141,8 @@ function tokensOf(file: AuthFile, where: string): z.infer<typeof Tokens> {
     if (tokens.refresh_token === '') throw noLogin(`${where} holds a login without a refresh token`);
     return tokens;
   }
-  if (file.OPENAI_API_KEY) throw noLogin(`${where} holds an API key, not a ChatGPT login`);
+  const others = otherCredentials(text);
+  if (others.length > 0) throw noLogin(`${where} holds ${others.join(' and ')}, not a ChatGPT login`);
   if (typeof file.profiles === 'object' && file.profiles !== null) {
     throw new RouterError(
       'LOGIN_NOT_FOUND',
@@ -188,7 +189,7 @@ function readJson(text: string): unknown {
 }
 
 const SAVE_PLAIN = 'save it as UTF-8 without a byte order mark, then import again';
-const LOG_IN = 'log in with codex login --device-auth, then codex-router import';
+const LOG_IN = 'codex-router login, or codex login --device-auth and then codex-router import';
 
 function unreadable(message: string, hint: string = LOG_IN): RouterError {
   return new RouterError('IDENTITY_UNREADABLE', message, { hint });

@@ -5,6 +5,7 @@ import { ioError } from '../os/atomic.js';
 import { stat } from '../os/files.js';
 import { type Env, homeFolder } from '../os/folders.js';
 import { otherCredentials, parseAuthJson } from './auth-json.js';
+import { credentialsStore } from './config.js';
 import { linkTarget, readLiveFile, readLoginFile } from './login-file.js';
 
 /** A folder in which the Codex CLI keeps its state, and its one login. */
@@ -67,41 +68,14 @@ export async function findLeftover(home: CodexHome): Promise<string | null> {
   return (await readLoginFile(leftover)) === null ? null : leftover;
 }
 
-/** Why a home without auth.json has no login to import, from config.toml's `cli_auth_credentials_store`. */
+/** Why a home in whose stores there is no login has none. */
 export async function absentLogin(home: CodexHome): Promise<RouterError> {
-  // This only chooses the sentence: a config.toml that cannot be read must not hide that there is no login.
-  const config = await readLoginFile(join(home.folder, 'config.toml')).catch(() => null);
-  const store = storeNamedIn(config ?? '');
-  const sealed = await readsAsFile(join(home.folder, 'secrets', 'codex_auth.age'));
-  const elsewhere = sealed ? 'encrypted in secrets/codex_auth.age' : (store && STORES[store]) || null;
-  if (elsewhere === null) {
-    return new RouterError('LOGIN_NOT_FOUND', `there is no login in ${home.folder}`, {
-      hint: 'codex login --device-auth, then codex-router import',
-    });
-  }
-  return new RouterError(
-    'LOGIN_NOT_FOUND',
-    `there is no auth.json in ${home.folder}: Codex keeps its login ${elsewhere}, which codex-router does not read`,
-    {
-      hint: 'log in once more in an empty folder: CODEX_HOME=<folder> codex login --device-auth, then CODEX_HOME=<folder> codex-router import',
-    },
-  );
-}
-
-const STORES: { readonly [store: string]: string } = {
-  keyring: 'in the system keyring',
-  auto: 'in the system keyring',
-  ephemeral: 'in memory only',
-};
-
-/** Only top-level keys count; this is a light reading of one line, not a TOML parser. Null when it is not set. */
-function storeNamedIn(config: string): string | null {
-  for (const line of config.split('\n')) {
-    if (/^\s*\[/.test(line)) return null;
-    const store = /^\s*cli_auth_credentials_store\s*=\s*(["'])([a-z]+)\1\s*(?:#.*)?\r?$/.exec(line)?.[2];
-    if (store !== undefined) return store;
-  }
-  return null;
+  const store = await credentialsStore(home);
+  const where = store === 'keyring' || store === 'auto' ? ', nor in the system keyring' : '';
+  const why = store === 'ephemeral' ? ': Codex keeps it in memory only' : where;
+  return new RouterError('LOGIN_NOT_FOUND', `there is no login in ${home.folder}${why}`, {
+    hint: 'codex-router login, or codex login --device-auth and then codex-router import',
+  });
 }
 
 async function isFolder(path: string): Promise<boolean> {
@@ -111,13 +85,5 @@ async function isFolder(path: string): Promise<boolean> {
     const known = ioError(error, path, 'read');
     if (known instanceof RouterError) return false;
     throw error;
-  }
-}
-
-async function readsAsFile(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isFile();
-  } catch {
-    return false;
   }
 }

@@ -12,10 +12,18 @@ const TORN_PAUSE_MS = 50;
 
 /**
  * The text of a file, null when there is none (a link that leads nowhere included).
- * @throws USAGE for a folder, a pipe or a device, and for more than `LARGEST_LOGIN` bytes; IDENTITY_UNREADABLE when it is
- *   not UTF-8; IO.
+ * @throws as `readBytes` and `decodeLogin`.
  */
 export async function readLoginFile(path: string): Promise<string | null> {
+  const bytes = await readBytes(path, LARGEST_LOGIN);
+  return bytes === null ? null : decodeLogin(bytes, path);
+}
+
+/**
+ * The bytes of a file, at most `limit` and one more; null when there is none.
+ * @throws USAGE for a folder, a pipe or a device; IO.
+ */
+export async function readBytes(path: string, limit: number): Promise<Uint8Array | null> {
   let file: FileHandle;
   try {
     // Non-blocking, because opening a pipe that nobody writes to would wait for ever.
@@ -36,14 +44,14 @@ export async function readLoginFile(path: string): Promise<string | null> {
         hint: 'pipe it in: codex-router import --from -',
       });
     }
-    const buffer = Buffer.alloc(Math.min(about.size, LARGEST_LOGIN) + 1);
+    const buffer = Buffer.alloc(Math.min(about.size, limit) + 1);
     let filled = 0;
     while (filled < buffer.length) {
       const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, filled);
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
-    return decodeLogin(buffer.subarray(0, filled), path);
+    return buffer.subarray(0, filled);
   } catch (error) {
     throw ioError(error, path, 'read');
   } finally {

@@ -13,16 +13,20 @@ import { readLiveFile } from './login-file.js';
 export type Seal = (holding: Holding) => Promise<void>;
 
 /** What can be said without writing against taking this login; throws it. */
-export async function admitTaking(login: CodexLogin, uid: number | null): Promise<void> {
+export async function admitTaking(
+  login: Pick<CodexLogin, 'alsoHolds'> & { readonly file: string | null; readonly name?: string },
+  uid: number | null,
+): Promise<void> {
   if (login.alsoHolds.length > 0) {
     throw new RouterError(
       'CHOICE_NEEDED',
-      `${login.file} also holds ${login.alsoHolds.join(' and ')}, which taking the file away would destroy`,
-      { hint: 'save that elsewhere and take it out of the file, or codex-router import --keep' },
+      `${login.name ?? login.file} also holds ${login.alsoHolds.join(' and ')}, which taking the login away would destroy`,
+      { hint: 'save that elsewhere and take it out of there, or codex-router import --keep' },
     );
   }
+  if (login.file === null || uid === null) return;
   const owner = await ownerOf(login.file);
-  if (uid !== null && owner !== uid) {
+  if (owner !== uid) {
     throw new RouterError('HOST_FOREIGN_OWNER', `${login.file} belongs to another user of this machine`, {
       hint: 'run codex-router as that user, without sudo',
     });

@@ -1,11 +1,12 @@
 import * as z from 'zod/mini';
 import { type Claims, readClaims } from '../claims.js';
 import type { Grant } from '../grant.js';
-import { isObject, type JsonObject, parseJsonObject } from '../json.js';
+import { type JsonObject, parseJsonObject } from '../json.js';
 import { Secret } from '../secret.js';
 import { TRUSTED_WITHOUT_EXP } from './auth-json.js';
 import { type HttpDeps, type HttpOutcome, send } from './http.js';
 import { OPENAI_ISSUER, parseIssuer } from './issuer.js';
+import { codeIn } from './issuer-error.js';
 
 /** The Codex CLI's own client id: what a login without `oauth_provenance` was made with (before 0.166). */
 export const CODEX_CLIENT_ID = 'app_EMoamEEZ73f0CkXaXp7hrann';
@@ -48,8 +49,8 @@ export function tokenEndpoint(deps: TokenEndpointDeps) {
   };
 }
 
-/** A test's issuer stands in for OpenAI's, so that no test can send a token there. @throws ISSUER_FOREIGN */
-function issuerOf(grant: Grant, testIssuer: string | null): string {
+/** Where a grant's tokens go. A test's issuer stands in for OpenAI's, so that no test can send a token there. @throws ISSUER_FOREIGN */
+export function issuerOf(grant: Pick<Grant, 'provenance'>, testIssuer: string | null): string {
   const issuer = parseIssuer(grant.provenance?.issuer ?? OPENAI_ISSUER, 'the stored login', testIssuer);
   return testIssuer === null ? issuer : parseIssuer(testIssuer, 'CODEX_ROUTER_TEST_ISSUER', testIssuer);
 }
@@ -73,7 +74,7 @@ function answerOf(outcome: HttpOutcome, grant: Grant, now: number): Answer {
   const success = status >= 200 && status < 300;
   const renewed = success && body !== null ? renew(grant, body, now) : null;
   if (renewed !== null) return { kind: 'renewed', grant: renewed };
-  const code = body === null ? null : codeOf(body);
+  const code = codeIn(body, KNOWN_CODES);
   const said = code === null ? `the issuer answered ${status}` : `the issuer answered ${status} ${code}`;
   const reason = REASONS.get(code ?? '');
   if (reason !== undefined) return { kind: 'refused', reason, why: said };
@@ -92,7 +93,7 @@ const REASONS: ReadonlyMap<string, RefusalReason> = new Map([
 
 const GATEWAY_LOST_IT: ReadonlySet<number> = new Set([502, 504, 520, 522, 524]);
 
-/** The codes that are shown. Any other text of the server may be anything, the token it was sent included. */
+/** The codes that are shown. */
 const KNOWN_CODES: ReadonlySet<string> = new Set([
   ...REASONS.keys(),
   'app_session_terminated',
@@ -103,12 +104,6 @@ const KNOWN_CODES: ReadonlySet<string> = new Set([
   'unauthorized_client',
   'unsupported_grant_type',
 ]);
-
-/** From `error.code`, `error` or `code`, wherever OpenAI puts it; null unless it is a known one. */
-function codeOf({ error, code }: JsonObject): string | null {
-  const found = [isObject(error) ? error.code : error, code].find((one) => typeof one === 'string');
-  return typeof found === 'string' && KNOWN_CODES.has(found) ? found : null;
-}
 
 const Token = z.nullish(z.string());
 const Tokens = z.object({
@@ -139,7 +134,7 @@ function renew(grant: Grant, body: JsonObject, now: number): Grant | null {
 }
 
 /** `expires_in` counts from our clock, so it holds where that is wrong; else `exp`; else as Codex trusts such a token. */
-function expiryOf(accessToken: Secret, expiresIn: unknown, now: number): number {
+export function expiryOf(accessToken: Secret, expiresIn: unknown, now: number): number {
   const seconds = typeof expiresIn === 'string' ? Number(expiresIn) : expiresIn;
   if (typeof seconds === 'number' && seconds > 0 && seconds < A_YEAR) return Math.floor(now + seconds * 1000);
   return Math.floor(claimsOf(accessToken)?.expiresAt ?? now + TRUSTED_WITHOUT_EXP);

@@ -53,13 +53,13 @@ export interface StorePlace {
 /** codex-router's own adapters, for the layouts there are fixtures for. */
 export function directAdapters(ground: Ground, found: Examined, deps: AdapterDeps): Adapters {
   const { stateDir, uid, databases } = ground;
-  const { profileId, lock, now, traits } = deps;
+  const { lock, now, traits } = deps;
   const torn = deps.torn ?? PATIENCE;
   // Named when they are taken: a look takes none, and the older name is a hash. Only a package proves that one is not needed.
   const { installed } = ground;
-  const locks = () =>
+  const locks = (profileIds: readonly string[]) =>
     traits.refreshLock || installed === null
-      ? refreshLocks(stateDir, found.provider, profileId, installed?.version ?? null)
+      ? profileIds.flatMap((id) => refreshLocks(stateDir, found.provider, id, installed?.version ?? null))
       : [];
   const slotIn = (place: StorePlace): Slot => {
     const { address, shape, path, rows } = place;

@@ -9,6 +9,8 @@ import type { SealedPlace } from './sealed.js';
 import { setIn } from './selection.js';
 import {
   changedDocuments,
+  changedIds,
+  isTaken,
   profilesOf,
   readingOf,
   revisionOf,
@@ -34,8 +36,8 @@ export interface JsonSlotPlace {
   readonly profilesPath: string;
   /** auth-state.json beside it. */
   readonly statePath: string;
-  /** OpenClaw's refresh lock, under the names its release may give it; empty before 4.20. */
-  readonly locks: () => readonly HostLock[];
+  /** OpenClaw's refresh locks of these profiles, under the names its release may give them; empty before 4.20. */
+  readonly locks: (profileIds: readonly string[]) => readonly HostLock[];
   /** Our own user id; null where the platform has none. */
   readonly uid: number | null;
   readonly torn: Patience;
@@ -116,13 +118,14 @@ function revisionIn(place: JsonSlotPlace, loaded: Loaded): Revision {
 
 async function replace(place: JsonSlotPlace, change: SlotChange): Promise<SlotReading> {
   await refuseForeignOwner([place.profilesPath, place.statePath], place.uid);
-  const locks = [...place.locks(), storeLock(place.profilesPath)];
+  const locks = [...place.locks(changedIds(place.address, change)), storeLock(place.profilesPath)];
   // Before the locks: making one can create folders, and nothing may appear where the store is refused.
   if (revisionIn(place, await load(place)) !== change.expect) throw slotChanged(place.address);
   return await withHostLocks(locks, place.lock, async () => {
     for (let attempt = 1; ; attempt += 1) {
       const loaded = await load(place);
-      if (revisionIn(place, loaded) !== change.expect) throw slotChanged(place.address);
+      if (revisionIn(place, loaded) !== change.expect || isTaken(loaded.opened, change))
+        throw slotChanged(place.address);
       try {
         await write(place, loaded, change);
         return readingIn(place, await load(place));

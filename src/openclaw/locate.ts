@@ -11,7 +11,7 @@ import { findGround, type Ground, type GroundDeps } from './ground.js';
 import { labelFor } from './labels.js';
 import { type Provider, slotOf } from './layout.js';
 import type { LockPatience } from './locks.js';
-import { readOwner, writeOwner } from './owner-file.js';
+import { readOwner, removeOwner, writeOwner } from './owner-file.js';
 import { type HostOptions, profileDir } from './places.js';
 import { compareVersions, type Release, traitsOf } from './release.js';
 import type { Patience } from './store-file.js';
@@ -124,6 +124,7 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
     activeRuns: async (agent) => (await deps.activeRuns?.(target, agentId(agent))) ?? null,
     owner: async () => await readOwner(stateDir, deps.torn),
     claim: async (owner, instead) => await writeOwner(stateDir, ground.uid, owner, instead),
+    disown: async (owner) => await removeOwner(stateDir, ground.uid, owner),
     labelFor: (email) => labelFor({ config, profileId, release, uid: ground.uid }, email),
   };
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { RouterError } from '../errors.js';
 import type { JsonObject } from '../json.js';
+import { unlinkDurably } from '../os/atomic.js';
 import { createExclusively } from '../os/exclusive.js';
 import { rename } from '../os/files.js';
 import type { HostOwner } from '../slot/host.js';
@@ -34,6 +35,16 @@ export async function writeOwner(
   const before = await readJsonFile(path, 'HOST_UNREADABLE');
   if (!isSame(before === null ? null : parseOwner(path, before.value), instead)) throw cameFirst(path);
   if (!(await written(path, before, owner))) throw cameFirst(path);
+}
+
+/** As the port Host has it. */
+export async function removeOwner(stateDir: string, uid: number | null, owner: HostOwner): Promise<void> {
+  const path = join(stateDir, OWNER_FILE);
+  await refuseForeignOwner([path, stateDir], uid);
+  const found = await readJsonFile(path, 'HOST_UNREADABLE');
+  if (found === null) return;
+  if (!isSame(parseOwner(path, found.value), owner)) throw cameFirst(path);
+  await unlinkDurably(stateDir, OWNER_FILE);
 }
 
 /** What cannot be understood is not merged, and not thrown away either. @throws as `readOwner` for a later release's */

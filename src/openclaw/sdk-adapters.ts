@@ -27,7 +27,7 @@ const FIRST_SDK = '2026.5.12';
  */
 export async function sdkAdapters(ground: Ground, found: Examined, deps: SdkAdapterDeps): Promise<Adapters> {
   const { stateDir, config, uid } = ground;
-  const { env, platform, profileId, lock, now } = deps;
+  const { env, platform, lock, now } = deps;
   const search = { env, platform, stateDir, configPath: config.path, uid };
   const installed = await findHostPackage(search);
   if (installed === null)
@@ -52,7 +52,8 @@ export async function sdkAdapters(ground: Ground, found: Examined, deps: SdkAdap
     configPath: config.path,
     childPath: deps.childPath,
   });
-  const locks = refreshLocks(stateDir, found.provider, profileId, installed.version);
+  const locks = (profileIds: readonly string[]) =>
+    profileIds.flatMap((id) => refreshLocks(stateDir, found.provider, id, installed.version));
   const stores = storesOf(ground, found, deps, ({ address, shape, folder, rows, isMain }) => {
     const agentDir = rows === 'shared' || isMain ? null : folder;
     const slot = sdkSlot({ address, shape, sdk, agentDir, now, locks, lock });

@@ -15,6 +15,7 @@ export type SdkRequest =
       readonly expect: string;
       readonly put: SentHolding | null | 'keep';
       readonly takeOut: readonly string[];
+      readonly beside?: readonly { readonly profileId: string; readonly holding: SentHolding }[];
       /** ms epoch */
       readonly now: number;
     }

@@ -5,7 +5,7 @@ import { type HostLock, type LockPatience, withHostLocks } from './locks.js';
 import { parseStore } from './profiles.js';
 import type { Sdk, SdkResult } from './sdk.js';
 import { encodeHolding } from './sdk-message.js';
-import { readingOf, type StoreShape, slotChanged } from './store-document.js';
+import { changedIds, readingOf, type StoreShape, slotChanged } from './store-document.js';
 
 export interface SdkSlotPlace {
   readonly address: SlotAddress;
@@ -15,8 +15,8 @@ export interface SdkSlotPlace {
   /** The agent's own folder; null for the store all agents share (through 7.35: main's). */
   readonly agentDir: string | null;
   readonly now: () => number;
-  /** OpenClaw's refresh lock, which the SDK does not take for a write; none by default. */
-  readonly locks?: readonly HostLock[];
+  /** OpenClaw's refresh locks of these profiles, which the SDK does not take for a write; none by default. */
+  readonly locks?: (profileIds: readonly string[]) => readonly HostLock[];
   readonly lock?: LockPatience;
 }
 
@@ -28,8 +28,10 @@ export function sdkSlot(place: SdkSlotPlace): Slot {
     address,
     read: async () => readingIn(shape, sdk, await sdk.ask({ op: 'read', agentDir }, 'SLOT_UNREADABLE')),
     replace: async (change) =>
-      await withHostLocks(place.locks ?? [], place.lock ?? { waitMs: 5000 }, () =>
-        replace(place, shape, change),
+      await withHostLocks(
+        place.locks?.(changedIds(address, change)) ?? [],
+        place.lock ?? { waitMs: 5000 },
+        () => replace(place, shape, change),
       ),
   };
 }
@@ -37,10 +39,20 @@ export function sdkSlot(place: SdkSlotPlace): Slot {
 async function replace(
   { address, sdk, agentDir, now }: SdkSlotPlace,
   shape: StoreShape,
-  { expect, put, takeOut }: SlotChange,
+  { expect, put, takeOut, beside }: SlotChange,
 ): Promise<SlotReading> {
   const sent = put === null || put === 'keep' ? put : encodeHolding(put);
-  const request = { op: 'replace', agentDir, shape, expect, put: sent, takeOut, now: now() } as const;
+  const arriving = beside?.map(({ profileId, holding }) => ({ profileId, holding: encodeHolding(holding) }));
+  const request = {
+    op: 'replace',
+    agentDir,
+    shape,
+    expect,
+    put: sent,
+    takeOut,
+    ...(arriving !== undefined && { beside: arriving }),
+    now: now(),
+  } as const;
   const answer = await sdk.ask(request, 'SLOT_UNREADABLE');
   if (answer.stage === 'changed') throw slotChanged(address);
   const reading = readingIn(shape, sdk, answer);

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { isObject, type Json, type JsonObject } from '../json.js';
 import { decodeHolding, type SdkAnswer, type SdkRequest } from './sdk-message.js';
 import { kindOf, type Module, parseDocument, Trouble } from './sdk-module.js';
-import { changedDocuments, revisionOf } from './store-document.js';
+import { changedDocuments, isTaken, revisionOf } from './store-document.js';
 
 /** OpenClaw's store as it holds it in memory: changed in place, with whatever else it keeps in there. */
 type LiveStore = { profiles: { [id: string]: Json } } & { [group: string]: Json };
@@ -128,14 +128,19 @@ export async function readStore(auth: Module, agentDir: string | null): Promise<
 /** Compares and writes under one lock of OpenClaw. @throws Trouble */
 export async function replace(auth: Module, request: SdkRequest & { op: 'replace' }): Promise<SdkAnswer> {
   const { agentDir, shape, expect, takeOut, now } = request;
+  const beside = request.beside?.map(({ profileId, holding }) => ({
+    profileId,
+    holding: decodeHolding(holding),
+  }));
+  const arriving = beside === undefined ? {} : { beside };
   const put = request.put === null || request.put === 'keep' ? request.put : decodeHolding(request.put);
   let changed = false;
   await update(auth, agentDir, (store) => {
     const document = documentOf(store);
     const before = { profiles: document, state: null };
-    changed = revisionOf(shape, before) !== expect;
+    changed = revisionOf(shape, before) !== expect || isTaken(before, arriving);
     if (changed) return false;
-    apply(store, document, changedDocuments(shape, before, { put, takeOut }, now).profiles);
+    apply(store, document, changedDocuments(shape, before, { put, takeOut, ...arriving }, now).profiles);
     return true;
   });
   return changed ? { stage: 'changed' } : { stage: 'store', store: await readStore(auth, agentDir) };

@@ -92,6 +92,12 @@ export function select(doc: JsonObject, key: SelectionKey, behind: readonly stri
   return setIn(ordered, 'lastGood', key.provider, key.profileId);
 }
 
+/** Leaves the host its own choice among `ids`, the first before all others; nothing is named where there is none. */
+export function leaveChoice(doc: JsonObject, provider: string, ids: readonly string[]): JsonObject {
+  const ordered = setIn(doc, 'order', provider, ids.length > 0 ? [...ids] : undefined);
+  return setIn(ordered, 'lastGood', provider, ids[0]);
+}
+
 /** Takes a profile out of everything that chooses, so that OpenClaw falls to what is left. */
 export function deselect(doc: JsonObject, key: SelectionKey): JsonObject {
   const order = isObject(doc.order) ? doc.order[key.provider] : undefined;

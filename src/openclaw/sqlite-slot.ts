@@ -14,6 +14,8 @@ import {
 } from './sqlite-store.js';
 import {
   changedDocuments,
+  changedIds,
+  isTaken,
   readingOf,
   revisionOf,
   type StoreDocuments,
@@ -30,8 +32,8 @@ export interface SqliteSlotPlace {
   readonly rows: StoreRows;
   /** The shared database, which tells of maintenance; null where there is none. */
   readonly statePath: string | null;
-  /** OpenClaw's refresh lock, under the names its release may give it. */
-  readonly locks: () => readonly HostLock[];
+  /** OpenClaw's refresh locks of these profiles, under the names its release may give them. */
+  readonly locks: (profileIds: readonly string[]) => readonly HostLock[];
   readonly uid: number | null;
   readonly lock: LockPatience;
   readonly now: () => number;
@@ -71,12 +73,13 @@ async function replace(place: SqliteSlotPlace, change: SlotChange): Promise<Slot
   await refuseForeignOwner([path, `${path}-wal`, `${path}-shm`], place.uid);
   if (!(await isDatabase(path))) throw noDatabase(place);
   refuseMaintenance(statePath, now(), databases.read);
-  return await withHostLocks(place.locks(), place.lock, () =>
+  return await withHostLocks(place.locks(changedIds(place.address, change)), place.lock, () =>
     databases.write(path, 'SLOT_UNREADABLE', place.lock, (sql) => {
       // Doctor may have begun while the locks were waited for.
       refuseMaintenance(statePath, now(), databases.read, { path, sql });
       const before = load(place, sql);
-      if (revisionOf(shape, before.documents) !== change.expect) throw slotChanged(place.address);
+      if (revisionOf(shape, before.documents) !== change.expect || isTaken(before.documents, change))
+        throw slotChanged(place.address);
       const after = changedDocuments(shape, before.documents, change, now());
       writeRows(sql, place.rows, before.rows, after, now());
       return readingOf(shape, load(place, sql).documents);

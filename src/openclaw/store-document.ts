@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { RouterError } from '../errors.js';
-import { isObject, type JsonObject } from '../json.js';
+import { isObject, type Json, type JsonObject } from '../json.js';
 import type { Neighbour, Occupant, Revision, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js';
 import { type EntryPlace, encodeEntry, parseEntry, parseNeighbour, providerOf } from './profiles.js';
 import {
@@ -9,6 +9,7 @@ import {
   forgetRenamed,
   isSelectable,
   isSilent,
+  leaveChoice,
   meaningfulStats,
   namedBy,
   select,
@@ -114,11 +115,25 @@ export function slotChanged({ profileId, agent }: SlotAddress): RouterError {
   );
 }
 
+/** The profiles whose refresh by the host must not be under way meanwhile. */
+export function changedIds(
+  { profileId }: Pick<SlotAddress, 'profileId'>,
+  { takeOut }: Pick<SlotChange, 'takeOut'>,
+): readonly string[] {
+  return [...new Set([profileId, ...takeOut])];
+}
+
+/** Whether an id that is to be new in the store has an entry there, of whatever provider. */
+export function isTaken(documents: StoreDocuments, { beside = [] }: Pick<SlotChange, 'beside'>): boolean {
+  const profiles = profilesOf(documents);
+  return beside.some(({ profileId }) => Object.hasOwn(profiles, profileId));
+}
+
 /** The documents after a change, pure: same objects where nothing changed. @param now ms epoch */
 export function changedDocuments(
   shape: StoreShape,
   documents: StoreDocuments,
-  { put, ...change }: Pick<SlotChange, 'put' | 'takeOut'>,
+  { put, beside, ...change }: Omit<SlotChange, 'expect'>,
   now: number,
 ): { readonly profiles: JsonObject; readonly state: JsonObject | null } {
   const { provider, profileId } = shape;
@@ -131,21 +146,33 @@ export function changedDocuments(
     profiles = setIn(profiles, 'profiles', profileId, encodeEntry(put, provider, shape.planField));
   }
   for (const id of takeOut) profiles = setIn(profiles, 'profiles', id, undefined);
+  for (const { profileId: id, holding } of beside ?? []) {
+    profiles = setIn(profiles, 'profiles', id, encodeEntry(holding, provider, shape.planField));
+  }
 
-  const kept = keptInOrder(shape, { profiles, state: documents.state });
+  const after: StoreDocuments = { profiles, state: documents.state };
+  const kept = keptInOrder(shape, after);
   const choose = (doc: JsonObject): JsonObject => {
     let next = forgetRenamed(doc, provider, profilesOf({ profiles, state: null }));
-    if (put === null) next = deselect(next, key);
+    if (beside !== undefined) next = leaveChoice(next, provider, [...choicesIn(shape, after), ...kept]);
+    else if (put === null) next = deselect(next, key);
     else if (put === 'keep' && shape.overMain && !occupied) next = forgetProvider(next, key);
     else next = select(next, key, kept);
     if (put !== null && put !== 'keep') {
       next = setStats(next, profileId, meaningfulStats(put.selection, now));
     }
+    for (const { profileId: id, holding } of beside ?? []) {
+      next = setStats(next, id, meaningfulStats(holding.selection, now));
+    }
     for (const id of takeOut) next = deselect(next, { provider, profileId: id });
     return next;
   };
+  const arriving = (beside ?? []).map((one) => one.profileId);
   const silence = (doc: JsonObject): JsonObject =>
-    [profileId, ...takeOut].reduce((next, id) => forgetProvider(next, { provider, profileId: id }), doc);
+    [profileId, ...takeOut, ...arriving].reduce(
+      (next, id) => forgetProvider(next, { provider, profileId: id }),
+      doc,
+    );
 
   if (!shape.stateApart) {
     // A state file beside a release that does not read one is left for the release that will: kept in step.
@@ -184,6 +211,26 @@ function loginIds(shape: StoreShape, documents: StoreDocuments): ReadonlySet<str
   return new Set(logins.map(([id]) => id));
 }
 
+/** Every login of the store: the slot first, then those the order names, then the others. */
+function choicesIn(shape: StoreShape, documents: StoreDocuments): readonly string[] {
+  const logins = loginIds(shape, documents);
+  const named = storedOrder(shape, documents).filter((id) => logins.has(id));
+  const own = logins.has(shape.profileId) ? [shape.profileId] : [];
+  return [...new Set([...own, ...named, ...logins])];
+}
+
+/** The order that this host effectively reads; empty when there is none. */
+function storedOrder(shape: StoreShape, documents: StoreDocuments): readonly string[] {
+  const stored = storedOrderOrNone(shape, documents);
+  return Array.isArray(stored) ? stored.filter((id) => typeof id === 'string') : [];
+}
+
+function storedOrderOrNone(shape: StoreShape, documents: StoreDocuments): Json | undefined {
+  return layersOf(shape, documents)
+    .map(({ order }) => (isObject(order) ? order[shape.provider] : undefined))
+    .findLast((ids) => ids !== undefined);
+}
+
 /**
  * From 6.1 the provider's API keys share its order with the logins. They stay behind the slot, as the person's own way out;
  * another login must not be there, because OpenClaw would take turns with it.
@@ -192,9 +239,7 @@ function keptInOrder(shape: StoreShape, documents: StoreDocuments): readonly str
   if (shape.provider !== 'openai') return [];
   const logins = loginIds(shape, documents);
   const others = providerEntries(shape, documents).map(([id]) => id);
-  const stored = layersOf(shape, documents)
-    .map(({ order }) => (isObject(order) ? order[shape.provider] : undefined))
-    .findLast((ids) => ids !== undefined);
-  const ids = Array.isArray(stored) ? stored.filter((id) => typeof id === 'string') : others;
+  const hasOrder = Array.isArray(storedOrderOrNone(shape, documents));
+  const ids = hasOrder ? storedOrder(shape, documents) : others;
   return ids.filter((id) => id !== shape.profileId && others.includes(id) && !logins.has(id));
 }

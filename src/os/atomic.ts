@@ -22,7 +22,11 @@ export interface AtomicWrite {
  * @throws IO naming the file when the disk is full or read-only; the old file is intact and no temporary file is left.
  * @throws IO "is not proved durable" after the rename: then the new file is there already.
  */
-export async function writeAtomic(path: string, text: string, options: AtomicWrite = {}): Promise<void> {
+export async function writeAtomic(
+  path: string,
+  text: string | Uint8Array,
+  options: AtomicWrite = {},
+): Promise<void> {
   const target = await realTarget(path);
   const mode = (await modeOf(target)) ?? options.mode ?? 0o600;
   const temporary = temporaryBeside(target);
@@ -45,7 +49,7 @@ export function temporaryBeside(path: string): string {
 }
 
 /** Creates `path` with all of `text`, flushed to the disk but for its name. @throws the system's error: EEXIST and others. */
-export async function writeNew(path: string, text: string, mode = 0o600): Promise<void> {
+export async function writeNew(path: string, text: string | Uint8Array, mode = 0o600): Promise<void> {
   const file = await open(path, 'wx', mode);
   try {
     await file.writeFile(text);

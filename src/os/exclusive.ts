@@ -8,7 +8,7 @@ import { link, unlink } from './files.js';
  * of two programs only one creates it.
  * @throws IO
  */
-export async function createExclusively(path: string, text: string): Promise<boolean> {
+export async function createExclusively(path: string, text: string | Uint8Array): Promise<boolean> {
   const temporary = temporaryBeside(path);
   try {
     await writeNew(temporary, text);
@@ -35,7 +35,7 @@ export const WITHOUT_LINKS: ReadonlySet<string> = new Set([
   'EMLINK',
 ]);
 
-async function createInPlace(path: string, text: string): Promise<boolean> {
+async function createInPlace(path: string, text: string | Uint8Array): Promise<boolean> {
   try {
     await writeNew(path, text);
     return true;

@@ -15,6 +15,7 @@ import {
   readSync,
   realpathSync,
   renameSync,
+  rmdirSync,
   type Stats,
   statSync,
   unlinkSync,
@@ -44,7 +45,7 @@ export interface FileHandle {
     position: number | null,
   ): Promise<{ readonly bytesRead: number; readonly buffer: Buffer }>;
   /** From the current position; appends where the file was opened so. */
-  writeFile(text: string): Promise<void>;
+  writeFile(text: string | Uint8Array): Promise<void>;
   sync(): Promise<void>;
   datasync(): Promise<void>;
   close(): Promise<void>;
@@ -141,4 +142,9 @@ export async function link(from: string, to: string): Promise<void> {
 
 export async function unlink(path: string): Promise<void> {
   unlinkSync(path);
+}
+
+/** An empty folder only. */
+export async function rmdir(path: string): Promise<void> {
+  rmdirSync(path);
 }

@@ -126,15 +126,27 @@ export function parsePlacement(value: unknown): Placement | undefined {
 function parseLending(value: unknown): Lending | null | undefined {
   if (value === null) return null;
   if (!isFields(value)) return undefined;
-  const { folder, what, displaced, at } = value;
+  const { folder, what, displaced, at, fingerprint, until, proved } = value;
   if (typeof folder !== 'string' || !isNumber(at)) return undefined;
   if (what !== 'access' && what !== 'grant') return undefined;
-  if (displaced === null) return { ...value, folder, what, displaced, at };
+  if (fingerprint !== undefined && !isFingerprint(fingerprint)) return undefined;
+  if (until !== undefined && !isNumber(until)) return undefined;
+  if (proved !== undefined && typeof proved !== 'boolean') return undefined;
+  const rest: Omit<Lending, 'displaced'> = {
+    ...value,
+    folder,
+    what,
+    at,
+    ...(fingerprint !== undefined && { fingerprint: parseFingerprint(fingerprint) }),
+    ...(until !== undefined && { until }),
+    ...(proved !== undefined && { proved }),
+  };
+  if (displaced === null) return { ...rest, displaced };
   const [accountId, userId, more] = typeof displaced === 'string' ? displaced.split('/') : [];
   if (more !== undefined) return undefined;
   try {
     const whose = { accountId: parseAccountId(accountId), userId: parseUserId(userId) };
-    return { ...value, folder, what, displaced: identityKey(whose), at };
+    return { ...rest, displaced: identityKey(whose) };
   } catch {
     return undefined;
   }

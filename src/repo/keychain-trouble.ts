@@ -34,7 +34,7 @@ export async function explainKeychain(
 }
 
 async function explainSecretService(about: KeychainCircumstances, text: string | null): Promise<RouterError> {
-  const { observeSecretService } = await import('./session-bus.js');
+  const { observeSecretService } = await import('../os/session-bus.js');
   switch (await observeSecretService(about.env)) {
     case 'no-bus':
       return trouble('KEYCHAIN_NO_BUS', 'the keychain cannot be reached: there is no session bus here', text);

@@ -9,12 +9,13 @@ import { ensureFolder } from '../os/folders.js';
 import { backupsIn } from './backup-record.js';
 import { changeEntry, removeIdentity } from './closed.js';
 import { type RepoFiles, recordName } from './files.js';
-import { damage, expectWritten, readTextOrNull } from './format.js';
+import { damage, expectWritten, FORMAT_VERSION, readTextOrNull } from './format.js';
 import { mendedReading, recordsIn } from './heal.js';
 import { entryOf, type IndexMemo, identityNotFound, standingOf, withEntry, writeIndex } from './index.js';
 import { formerThan, parseFingerprint } from './index-format.js';
 import { openRecord, parseHeader, type RecordFacts, sealRecord } from './record.js';
 import type { Fingerprint, IndexEntry, OpenRepo, SaveFacts } from './repo.js';
+import { seal, unseal } from './seal.js';
 import type { Vault } from './vault.js';
 
 export interface OpenedDeps {
@@ -117,6 +118,10 @@ export function openedRepo({ files, vault, memo = { last: null }, now }: OpenedD
     backUp: (holding, reason) => backups.write(holding, reason, now()),
     backUps: backups.list,
     openBackUp: backups.open,
+    sealText: (purpose, text) =>
+      seal(vault.recordKey, textBoundTo(vault.vaultId, purpose), Buffer.from(text, 'utf8')),
+    unsealText: (purpose, box) =>
+      unseal(vault.recordKey, textBoundTo(vault.vaultId, purpose), box)?.toString('utf8') ?? null,
     list: async () => (await read()).index.identities,
     isBehind: async () => false,
     setAlias: async (key, alias) =>
@@ -188,6 +193,11 @@ function factsOf({
   updatedAt,
 }: IndexEntry): RecordFacts {
   return { alias, source, verified, sharedWith, doubt, placement, addedAt, updatedAt };
+}
+
+/** No identity's key lacks a slash, so a text never opens as a record, nor a record as a text. */
+function textBoundTo(vaultId: string, purpose: string): string {
+  return `codex-router|${FORMAT_VERSION}|${vaultId}|text|${purpose}`;
 }
 
 function lost(key: IdentityKey, why: string, path: string): RouterError {

@@ -1,6 +1,7 @@
 import type { Grant } from '../grant.js';
 import type { Holding } from '../holding.js';
 import type { Identity, IdentityKey } from '../identity.js';
+import type { Sealed } from './seal.js';
 
 /**
  * A keyed hash of a refresh token (HMAC-SHA-256 under a key derived from the vault's): equal for the same grant, telling
@@ -11,15 +12,8 @@ export type Fingerprint = string & { readonly fingerprint: unique symbol };
 /** Where an identity's tokens came from: the name of a command or of a tool, never a path. */
 export type Source = (typeof SOURCES)[number];
 
-/** `login` and `add`: a login of our own making. `archive`: an exported file. From `codex-oauth-profiles` on: another tool's store. */
-export const SOURCES = [
-  'codex',
-  'file',
-  'openclaw',
-  'slot',
-  'login',
-  'add',
-  'archive',
+/** Other tools that keep several Codex logins. */
+export const TOOLS = [
   'codex-oauth-profiles',
   'codex-auth',
   'codex-multi-auth',
@@ -27,6 +21,9 @@ export const SOURCES = [
   'caam',
   'codex-multipass',
 ] as const;
+
+/** `login` and `add`: a login of our own making. `archive`: an exported file. */
+export const SOURCES = ['codex', 'file', 'openclaw', 'slot', 'login', 'add', 'archive', ...TOOLS] as const;
 
 /** A Codex home that `lend` put an identity into. */
 export interface Lending {
@@ -38,6 +35,12 @@ export interface Lending {
   readonly displaced: IdentityKey | null;
   /** ms epoch */
   readonly at: number;
+  /** The stored grant when it was lent; absent means the one stored now. */
+  readonly fingerprint?: Fingerprint;
+  /** ms epoch at which the lent access token expires; absent where Codex refreshes it. */
+  readonly until?: number;
+  /** False from the intention until the file was written and read back. */
+  readonly proved?: boolean;
 }
 
 /** The grant we last put into a slot, or found there when we took our copy. */
@@ -55,9 +58,18 @@ export type Doubt = (typeof DOUBTS)[number];
 /**
  * `refresh-failed`: a refresh by its host failed, which may have spent it. `refresh-sent`: our own refresh was sent and no answer is
  * stored. `login-needed`: the issuer refused it for good. `restored`: put back from a back-up, so it may be an old one.
- * `taken-over`: another codex-router adopted the host that it was in.
+ * `taken-over`: another codex-router adopted the host that it was in. `revoke-sent`: a logout was begun, so it may be revoked.
+ * `lost-outside`: it was handed over to Codex and is gone from there.
  */
-export const DOUBTS = ['refresh-failed', 'refresh-sent', 'login-needed', 'restored', 'taken-over'] as const;
+export const DOUBTS = [
+  'refresh-failed',
+  'refresh-sent',
+  'login-needed',
+  'restored',
+  'taken-over',
+  'revoke-sent',
+  'lost-outside',
+] as const;
 
 /** One identity as the index knows it: no secret in it, readable without the vault. */
 export interface IndexEntry {
@@ -171,6 +183,9 @@ export interface Repo {
   open(): Promise<OpenRepo>;
 }
 
+/** What a plan reads of an open repo: one of these can write nothing. */
+export type RepoView = Pick<OpenRepo, 'vaultId' | 'standing' | 'list' | 'load' | 'fingerprint'>;
+
 /** The store with its key at hand. */
 export interface OpenRepo extends Repo {
   readonly vaultId: string;
@@ -212,4 +227,10 @@ export interface OpenRepo extends Repo {
 
   /** @throws BACKUP_NOT_FOUND, RECORD_DAMAGED, VAULT_NEWER, IO */
   openBackUp(id: string): Promise<Holding>;
+
+  /** Seals text of ours that is no identity, bound to `purpose` and to this vault. */
+  sealText(purpose: string, text: string): Sealed;
+
+  /** Null when it was altered, or sealed for another purpose or vault. */
+  unsealText(purpose: string, box: Sealed): string | null;
 }

@@ -10,7 +10,11 @@ const ALIAS = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,31}$/u;
  * @throws USAGE unless it is 1 to 32 letters, digits, dots, dashes or underscores, begins with a letter or digit, and no
  * other identity's alias, user id or e-mail is the same text, nor its accountId begins with it.
  */
-export function parseAlias(text: string, entry: IndexEntry | null, entries: readonly IndexEntry[]): string {
+export function parseAlias(
+  text: string,
+  entry: Pick<IndexEntry, 'identity'> | null,
+  entries: readonly Pick<IndexEntry, 'alias' | 'identity'>[],
+): string {
   if (!ALIAS.test(text)) {
     throw new RouterError('USAGE', 'an alias is 1 to 32 letters, digits, dots, dashes or underscores', {
       hint: 'codex-router alias <selector> work',

@@ -69,7 +69,8 @@ export async function planCheckIn(
   const here = { fingerprint: entry.fingerprint, issuedAt: issuedAt(stored.grant), former: entry.former };
   const decided = winner(there, here, placed);
   // The stored one may be spent; what the host runs on is at least alive.
-  const disputed = entry.doubt === 'taken-over' || entry.doubt === 'restored';
+  const { doubt } = entry;
+  const disputed = doubt === 'taken-over' || doubt === 'restored' || doubt === 'lost-outside';
   const isFormer = entry.former.includes(fingerprint);
   const kept = disputed && decided === 'repo' && !isFormer ? 'slot' : decided;
   if (kept === 'repo') {

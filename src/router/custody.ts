@@ -5,6 +5,7 @@ import type { Journal } from '../repo/journal.js';
 import type { Fingerprint, IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
 import type { Slot, SlotReading } from '../slot/slot.js';
+import { codexHas } from './lent.js';
 import { readOwnership } from './owner.js';
 import { loginsIn, neighbourId, parsePlace, storeOf } from './places.js';
 
@@ -79,7 +80,7 @@ export async function holderOf(
   const notes: HostNote[] = [];
   const own = group === null ? [] : [group.main, ...group.copies];
   const inGroup = new Set(own.map((slot) => slot.address.id));
-  const holders: Holder[] = [];
+  const holders: Holder[] = [...codexHas({ ...entry, fingerprint })];
   for (const slot of (await host?.allSlots()) ?? []) {
     if (host === null || inGroup.has(slot.address.id)) continue;
     const { agent } = slot.address;

@@ -2,10 +2,14 @@ import { RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
 import { identityKey } from '../identity.js';
 import type { Journal } from '../repo/journal.js';
-import type { Doubt, Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
+import type { Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host } from '../slot/host.js';
 import type { Slot } from '../slot/slot.js';
 import type { CustodyDeps } from './custody.js';
+import { doubtFindings } from './doubt-findings.js';
+import type { CodexHomes } from './lend-source.js';
+import { handedOver } from './lent.js';
+import { lentFindings } from './lent-findings.js';
 import { readOwnership } from './owner.js';
 import { loginsIn, parsePlace } from './places.js';
 import { nameOf, selectorOf } from './resolve.js';
@@ -15,6 +19,10 @@ export interface DoctorDeps extends CustodyDeps {
   /** Null when there is no OpenClaw here. */
   readonly host: Host | null;
   readonly journal: Pick<Journal, 'read' | 'damaged'>;
+  /** The Codex homes that something was lent to. */
+  readonly homes: CodexHomes;
+  /** ms epoch */
+  readonly now: () => number;
 }
 
 /** One thing that is not as it should be. */
@@ -39,9 +47,13 @@ export const FINDING_CODES = [
   'HELD_OUTSIDE',
   'HOLDER_UNREADABLE',
   'HOLDER_UNKNOWN',
+  'LENT_UNFINISHED',
+  'LENT_GONE',
+  'LENT_EXPIRED',
   'LOGIN_DOUBTFUL',
   'SWITCH_UNFINISHED',
   'JOURNAL_DAMAGED',
+  'ADD_UNFINISHED',
 ] as const;
 
 export type FindingCode = (typeof FINDING_CODES)[number];
@@ -79,7 +91,8 @@ export async function examine(deps: DoctorDeps, repo: OpenRepo): Promise<readonl
     places.push({ name, holder: name, agent: null, isOutside: true, print, login });
   }
   findings.push(...duplicates(places, entries, deps.host), ...outsideOnly(places, entries));
-  findings.push(...spentIn(places, entries), ...storedTwice(entries), ...doubts(entries));
+  findings.push(...spentIn(places, entries), ...storedTwice(entries), ...doubtFindings(entries));
+  findings.push(...(await lentFindings(deps.homes, entries, deps.now())));
   findings.push(...(await journalFindings(deps, entries)));
   const order = (code: FindingCode) => FINDING_CODES.indexOf(code);
   return findings.sort((a, b) => order(a.code) - order(b.code));
@@ -213,7 +226,7 @@ function outsideOnly(places: readonly Place[], entries: readonly IndexEntry[]): 
     if (!place.isOutside) return [];
     const entry = entries.find(({ fingerprint }) => fingerprint === place.print);
     const others = places.filter(({ print, holder }) => print === place.print && holder !== place.holder);
-    if (entry === undefined || others.length > 0) return [];
+    if (entry === undefined || others.length > 0 || handedOver(entry) !== null) return [];
     const text = `${place.name} holds the login of ${nameOf(entry)} too, so it cannot be routed, and the next codex login ends it`;
     const remedy = 'codex-router import --take';
     return [{ code: 'HELD_OUTSIDE', danger: false, text, remedy }];
@@ -228,26 +241,6 @@ function storedTwice(entries: readonly IndexEntry[]): Finding[] {
     return [{ code: 'STORED_TWICE', danger: true, text, remedy: `codex-router remove ${selectorOf(entry)}` }];
   });
 }
-
-function doubts(entries: readonly IndexEntry[]): Finding[] {
-  return entries.flatMap((entry): Finding[] => {
-    if (entry.doubt === null) return [];
-    const [why, remedy] = DOUBTED[entry.doubt];
-    const text = `the stored login of ${nameOf(entry)} ${why}`;
-    const command = remedy === 'refresh' ? `codex-router refresh ${selectorOf(entry)}` : remedy;
-    return [{ code: 'LOGIN_DOUBTFUL', danger: false, text, remedy: command }];
-  });
-}
-
-const AGAIN = 'codex login --device-auth, then codex-router import';
-
-const DOUBTED: { readonly [doubt in Doubt]: readonly [why: string, remedy: string] } = {
-  'refresh-failed': ['may have been spent by a refresh of OpenClaw that failed', 'refresh'],
-  'refresh-sent': ['may have been spent by a refresh that got no answer', 'refresh'],
-  'login-needed': ['was ended by the issuer', AGAIN],
-  restored: ['came out of a back-up and may have been spent before', 'refresh'],
-  'taken-over': ['was in the hands of another codex-router, which may have spent it', AGAIN],
-};
 
 async function journalFindings(
   { journal }: DoctorDeps,

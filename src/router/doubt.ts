@@ -33,7 +33,7 @@ export function refuseUnfitPlan({ entry, fingerprint, slots }: SwitchPlan, now: 
   refuseUnfit(entry, now);
 }
 
-/** A grant that may be spent would be spent again by the host (law 1). @throws REFRESH_UNANSWERED, LOGIN_NEEDED */
+/** A grant that may be spent would be spent again by the host (law 1). @throws REFRESH_UNANSWERED, LOGIN_NEEDED, LOGIN_DOUBTFUL */
 export function refuseUnfit({ identity, doubt, expiresAt }: IndexEntry, now: number): void {
   const key = identityKey(identity);
   if (doubt === 'refresh-sent') {
@@ -41,6 +41,15 @@ export function refuseUnfit({ identity, doubt, expiresAt }: IndexEntry, now: num
       'REFRESH_UNANSWERED',
       `the last refresh of ${key} got no answer, so its login may be spent`,
       { hint: `codex-router refresh ${key}, when the network is back` },
+    );
+  }
+  if (doubt === 'revoke-sent') {
+    throw new RouterError(
+      'LOGIN_DOUBTFUL',
+      `the logout of ${key} was begun and did not end, so it may be revoked`,
+      {
+        hint: `codex-router logout ${key} ends it; codex-router refresh ${key} tells whether it still works`,
+      },
     );
   }
   if (doubt === 'login-needed' && expiresAt <= now) {

@@ -1,24 +1,20 @@
 import { RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
 import { identityKey, sameIdentity } from '../identity.js';
-import type { OpenRepo } from '../repo/repo.js';
+import type { OpenRepo, RepoView } from '../repo/repo.js';
 import type { HostNote } from '../slot/host.js';
 import {
   applyImport,
-  type Imported,
+  forecastImport,
   type ImportOptions,
   planImport,
+  previewImport,
   readStored,
-  type Skipped,
 } from './import.js';
+import type { Imported, ImportOutcome } from './import-outcome.js';
 import type { LoginHome, Seal } from './import-source.js';
 import type { Candidate } from './import-step.js';
-
-export interface ImportOutcome {
-  readonly imported: readonly Imported[];
-  readonly skipped: readonly Skipped[];
-  readonly notes: readonly HostNote[];
-}
+import { endHandOver } from './lent.js';
 
 /** Whether the Codex home loses the login it gives (`take`), or knowingly keeps a copy (`keep`). */
 export type HomeChoice = 'take' | 'keep';
@@ -27,7 +23,7 @@ export type HomeChoice = 'take' | 'keep';
 export function homeCandidate(
   home: LoginHome,
   holding: Holding,
-  repo: OpenRepo,
+  repo: RepoView,
   choice: HomeChoice | null,
 ): Candidate {
   return {
@@ -59,12 +55,13 @@ export async function importFromHome(
     const plan = planImport([candidate], await readStored(repo, [candidate]), how);
     imported.push(...(await applyImport(repo, plan)));
     await proveStored(repo, candidate.holding);
+    if (candidate.sharedWith === null) await endHandOver(repo, candidate.holding.identity, home.folder);
   };
   if ((await home.readLeftover()) !== null) {
     const how = shown === null ? options : { ...options, alias: null, expect: null };
     await home.resume(resumeSeal(home, repo, notes, (candidate) => store(candidate, how)));
   }
-  if (shown === null) return { imported, skipped: [], notes };
+  if (shown === null) return { imported, refused: [], skipped: [], notes };
   const seal: Seal = (holding) => store(homeCandidate(home, holding, repo, choice), options);
   if (choice === 'take') {
     await home.take(shown, seal);
@@ -74,12 +71,60 @@ export async function importFromHome(
     });
   } else {
     await seal(await stillThere(home, shown));
-    notes.push({
-      code: 'SHARED_WITH_CODEX',
-      text: `${home.folder} keeps this login too: the first of the two to refresh it shuts the other out, and the next codex login revokes it for both`,
-    });
+    notes.push(shared(home));
   }
-  return { imported, skipped: [], notes };
+  return { imported, refused: [], skipped: [], notes };
+}
+
+/**
+ * What `importFromHome` would do; writes nothing.
+ * @param choice null while it is open: then both are told.
+ */
+export async function previewFromHome(
+  home: LoginHome,
+  repo: RepoView,
+  there: {
+    readonly shown: Holding | null;
+    readonly leftover: Holding | null;
+    readonly choice: HomeChoice | null;
+  },
+  options: ImportOptions,
+): Promise<ImportOutcome> {
+  const { shown, leftover, choice } = there;
+  const forecast = async (candidate: Candidate, how: ImportOptions): Promise<ImportOutcome> => {
+    const stored = await readStored(repo, [candidate]);
+    return previewImport(forecastImport([candidate], stored, how), stored);
+  };
+  const outcomes: ImportOutcome[] = [];
+  if (leftover !== null) {
+    const how = shown === null ? options : { ...options, alias: null, expect: null };
+    outcomes.push(await forecast(homeCandidate(home, leftover, repo, null), how));
+  }
+  const notes: HostNote[] = [];
+  if (shown !== null) {
+    outcomes.push(await forecast(homeCandidate(home, shown, repo, choice ?? 'take'), options));
+    if (choice !== 'keep') {
+      const how = choice === null ? 'with --take ' : '';
+      notes.push({ code: 'WOULD_TAKE', text: `${how}${home.folder} would be signed out` });
+    }
+    if (choice !== 'take') {
+      const { code, text } = shared(home);
+      notes.push({ code, text: choice === null ? `with --keep ${text}` : text });
+    }
+  }
+  return {
+    imported: outcomes.flatMap(({ imported }) => imported),
+    refused: outcomes.flatMap(({ refused }) => refused),
+    skipped: [],
+    notes: [...outcomes.flatMap((one) => one.notes), ...notes],
+  };
+}
+
+function shared({ folder }: LoginHome): HostNote {
+  return {
+    code: 'SHARED_WITH_CODEX',
+    text: `${folder} keeps this login too: the first of the two to refresh it shuts the other out, and the next codex login revokes it for both`,
+  };
 }
 
 /** A left-over that lost against the stored login is kept sealed: its plaintext must not stay, and it may be the only copy. */

@@ -1,9 +1,9 @@
 import { RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
-import type { OpenRepo } from '../repo/repo.js';
+import type { RepoView } from '../repo/repo.js';
 import type { Host } from '../slot/host.js';
 import { problemOf, type Slot } from '../slot/slot.js';
-import type { Skipped } from './import.js';
+import type { Skipped } from './import-source.js';
 import type { Candidate } from './import-step.js';
 import { neighbourId } from './places.js';
 
@@ -19,7 +19,7 @@ export interface Found {
  */
 export async function findInHost(
   host: Host,
-  fingerprint: OpenRepo['fingerprint'],
+  fingerprint: RepoView['fingerprint'],
   now: number,
 ): Promise<Found> {
   const candidates: Candidate[] = [];

@@ -3,7 +3,7 @@ import { RouterError } from '../errors.js';
 import type { Grant } from '../grant.js';
 import type { Holding } from '../holding.js';
 import { type IdentityKey, identityKey, sameIdentity } from '../identity.js';
-import type { Fingerprint, IndexEntry, Placement, SaveFacts, Source } from '../repo/repo.js';
+import type { Doubt, Fingerprint, IndexEntry, Placement, SaveFacts, Source } from '../repo/repo.js';
 import { showText } from '../text.js';
 import { winner } from './check-in.js';
 
@@ -18,6 +18,10 @@ export interface Candidate {
   readonly sharedWith: 'codex' | null | undefined;
   /** Set when a slot of a host holds it. */
   readonly placement: Placement | null;
+  /** What the program it comes from calls it, as it stands there. */
+  readonly alias?: string | null;
+  /** Why it may not work any more, where that is known. */
+  readonly doubt?: Doubt | undefined;
 }
 
 /**
@@ -65,6 +69,7 @@ export function decide(
       source: candidate.source,
       verified: false,
       sharedWith: candidate.sharedWith ?? null,
+      ...(candidate.doubt !== undefined && { doubt: candidate.doubt }),
     };
     return { candidate, result: 'added', backUp: null, save: { holding, facts } };
   }
@@ -84,6 +89,7 @@ export function decide(
         source: candidate.source,
         verified: false,
         sharedWith: candidate.sharedWith ?? null,
+        ...(candidate.doubt !== undefined && { doubt: candidate.doubt }),
         // It gave way to a later one once, and may have been spent for it.
         ...(entry.former.includes(fingerprint) && { doubt: 'restored' as const }),
       },

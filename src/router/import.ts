@@ -1,17 +1,14 @@
 import { RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
 import { type IdentityKey, identityKey, sameIdentity } from '../identity.js';
-import type { IndexEntry, OpenRepo } from '../repo/repo.js';
+import type { IndexEntry, OpenRepo, RepoView } from '../repo/repo.js';
+import type { HostNote } from '../slot/host.js';
 import { showText } from '../text.js';
-import { parseAlias } from './alias.js';
-import {
-  type Candidate,
-  decide,
-  type ImportResult,
-  type ImportStep,
-  type Stored,
-  tokenIssuedAt,
-} from './import-step.js';
+import { aliasAskedFor, aliasSuggested } from './import-alias.js';
+import { type Difference, differenceOf } from './import-difference.js';
+import type { Imported, ImportOutcome, Refused } from './import-outcome.js';
+import type { Skipped } from './import-source.js';
+import { type Candidate, decide, type ImportStep, type Stored, tokenIssuedAt } from './import-step.js';
 
 export interface ImportOptions {
   readonly alias: string | null;
@@ -21,24 +18,19 @@ export interface ImportOptions {
   readonly replace: boolean;
 }
 
-export interface Skipped {
-  readonly from: string;
-  readonly reason: string;
+/** A step, and what it changes. */
+export interface PlannedStep extends ImportStep {
+  readonly difference: Difference;
 }
 
 export interface ImportPlan {
-  /** At least one. */
-  readonly steps: readonly ImportStep[];
+  readonly steps: readonly PlannedStep[];
+  readonly refused: readonly Refused[];
   readonly skipped: readonly Skipped[];
+  readonly notes: readonly HostNote[];
 }
 
-export interface Imported {
-  readonly entry: IndexEntry;
-  readonly result: ImportResult;
-  readonly from: string;
-}
-
-export async function readStored(repo: OpenRepo, candidates: readonly Candidate[]): Promise<Stored> {
+export async function readStored(repo: RepoView, candidates: readonly Candidate[]): Promise<Stored> {
   const entries = await repo.list();
   const holdings = new Map<IdentityKey, Holding>();
   for (const { identity } of entries) {
@@ -56,12 +48,11 @@ export async function readStored(repo: OpenRepo, candidates: readonly Candidate[
 /**
  * Decides what becomes of each candidate; writes nothing. An import never replaces a grant that may be newer: only the
  * access tokens' own `iat`, or the grant we last put into the slot it comes from, can prove which one is.
- * One candidate that cannot be imported is skipped with its reason, as long as another can be.
+ * One candidate that cannot be imported is refused with its reason; so may all be.
  * @param skipped what could not even be read.
- * @throws IDENTITY_UNEXPECTED, USAGE (alias), LOGIN_NOT_FOUND when there are no candidates; and when none can be imported,
- *   the first one's reason: GRANT_NOT_NEWER, IDENTITY_MISMATCH, RECORD_DAMAGED.
+ * @throws IDENTITY_UNEXPECTED, USAGE (alias), LOGIN_NOT_FOUND when there are no candidates.
  */
-export function planImport(
+export function forecastImport(
   candidates: readonly Candidate[],
   stored: Stored,
   options: ImportOptions,
@@ -69,28 +60,47 @@ export function planImport(
 ): ImportPlan {
   const left = [...skipped];
   const chosen = newestOfEach(candidates, left);
+  if (chosen.length === 0) throw nothing(left);
   if (options.expect !== null) for (const candidate of chosen) expectIdentity(candidate, options.expect);
-  const alias = aliasFor(chosen, stored, options.alias);
-  const steps: ImportStep[] = [];
-  let refusal: RouterError | null = null;
+  const asked = aliasAskedFor(chosen, stored, options.alias);
+  const steps: PlannedStep[] = [];
+  const refused: Refused[] = [];
+  const notes: HostNote[] = [];
   for (const candidate of chosen) {
+    const { identity } = candidate.holding;
+    const entry = stored.entries.find((one) => sameIdentity(one.identity, identity)) ?? null;
+    const was = { entry, before: stored.holdings.get(identityKey(identity)) ?? null };
     try {
       refuseSharedGrant(candidate, [...stored.entries, ...steps.map((step) => asEntry(step.candidate))]);
-      steps.push(decide(candidate, stored, alias, options.replace));
+      const named = [...steps.map(asNamed), ...stored.entries];
+      const alias = asked ?? aliasSuggested(candidate, named, notes);
+      const step = decide(candidate, stored, alias, options.replace);
+      steps.push({ ...step, difference: differenceOf(was, candidate, step) });
     } catch (error) {
       if (!(error instanceof RouterError)) throw error;
-      refusal ??= error;
-      left.push({ from: candidate.from, reason: error.message });
+      refused.push({ candidate, entry, error, difference: differenceOf(was, candidate, null) });
     }
   }
-  if (steps.length > 0) return { steps, skipped: left };
-  throw refusal ?? nothing(left);
+  return { steps, refused, skipped: left, notes };
+}
+
+/** As `forecastImport`. @throws also, when no candidate can be imported, the first one's reason: GRANT_NOT_NEWER, IDENTITY_MISMATCH, RECORD_DAMAGED. */
+export function planImport(
+  candidates: readonly Candidate[],
+  stored: Stored,
+  options: ImportOptions,
+  skipped: readonly Skipped[] = [],
+): ImportPlan {
+  const plan = forecastImport(candidates, stored, options, skipped);
+  const [first] = plan.refused;
+  if (plan.steps.length === 0 && first !== undefined) throw first.error;
+  return plan;
 }
 
 /** Carries a plan out: each grant that gives way is sealed before the one that takes its place. */
 export async function applyImport(repo: OpenRepo, plan: ImportPlan): Promise<readonly Imported[]> {
   const imported: Imported[] = [];
-  for (const { candidate, result, backUp, save } of plan.steps) {
+  for (const { candidate, result, backUp, save, difference } of plan.steps) {
     if (backUp !== null) await repo.backUp(backUp, 'an import brought another grant of this identity');
     const entry =
       save === null
@@ -101,9 +111,37 @@ export async function applyImport(repo: OpenRepo, plan: ImportPlan): Promise<rea
         hint: 'codex-router import',
       });
     }
-    imported.push({ entry, result, from: candidate.from });
+    imported.push({ entry, result, from: candidate.from, difference });
   }
   return imported;
+}
+
+/** What carrying a plan out would come to. */
+export function previewImport(plan: ImportPlan, stored: Stored): ImportOutcome {
+  const imported = plan.steps.map(({ candidate, result, save, difference }): Imported => {
+    const entry = stored.entries.find((one) => sameIdentity(one.identity, candidate.holding.identity));
+    const identity = save?.holding.identity ?? entry?.identity ?? candidate.holding.identity;
+    const known = entry?.identity;
+    const facts = save?.facts ?? {};
+    return {
+      entry: {
+        identity: {
+          ...identity,
+          email: identity.email ?? known?.email ?? null,
+          plan: identity.plan ?? known?.plan ?? null,
+          workspace: identity.workspace ?? known?.workspace ?? null,
+        },
+        alias: facts.alias === undefined ? (entry?.alias ?? null) : facts.alias,
+        source: facts.source ?? entry?.source ?? candidate.source,
+        sharedWith: facts.sharedWith === undefined ? (entry?.sharedWith ?? null) : facts.sharedWith,
+        verified: facts.verified ?? entry?.verified ?? false,
+      },
+      result,
+      from: candidate.from,
+      difference,
+    };
+  });
+  return { imported, refused: plan.refused, skipped: plan.skipped, notes: plan.notes };
 }
 
 /** @throws IDENTITY_UNEXPECTED, USAGE unless the login is the one that `--expect` names */
@@ -120,18 +158,6 @@ export function expectIdentity({ holding, from }: Pick<Candidate, 'holding' | 'f
     `${from} is the login of ${showText(email)} (${accountId}/${userId}), not of ${showText(expect, 200)}`,
     { hint: 'nothing was stored or changed; leave out --expect to import it all the same' },
   );
-}
-
-function aliasFor(chosen: readonly Candidate[], stored: Stored, alias: string | null): string | null {
-  if (alias === null) return null;
-  const [only, another] = chosen;
-  if (another !== undefined) {
-    throw new RouterError('USAGE', `--alias names one identity, and there are ${chosen.length}`, {
-      hint: 'import them without --alias, then codex-router alias <accountId> <name>',
-    });
-  }
-  const entry = stored.entries.find(({ identity }) => only && sameIdentity(identity, only.holding.identity));
-  return parseAlias(alias, entry ?? null, stored.entries);
 }
 
 /** One candidate for each identity. Copies of one grant are one login; of different grants the newest is taken. */
@@ -173,6 +199,10 @@ function refuseSharedGrant(
 
 function asEntry({ holding, fingerprint }: Candidate): Pick<IndexEntry, 'identity' | 'fingerprint'> {
   return { identity: holding.identity, fingerprint };
+}
+
+function asNamed({ candidate, save }: PlannedStep): Pick<IndexEntry, 'identity' | 'alias'> {
+  return { identity: candidate.holding.identity, alias: save?.facts.alias ?? null };
 }
 
 function nothing(skipped: readonly Skipped[]): RouterError {

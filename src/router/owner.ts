@@ -1,5 +1,5 @@
 import { RouterError } from '../errors.js';
-import type { IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
+import type { IndexEntry, OpenRepo, Repo, RepoView } from '../repo/repo.js';
 import type { Host, HostNote, HostOwner } from '../slot/host.js';
 import { LOG_IN_AGAIN } from './remedies.js';
 import { nameOf } from './resolve.js';
@@ -20,7 +20,7 @@ export interface OwnerReading {
 }
 
 /** @param repo closed or open. @throws HOST_UNREADABLE, IO, VAULT_* */
-export async function readOwnership(host: Host, repo: Repo | OpenRepo): Promise<OwnerReading> {
+export async function readOwnership(host: Host, repo: Repo | RepoView): Promise<OwnerReading> {
   const owner = await host.owner();
   if (owner === null) return { ownership: 'nobody', owner, refusal: null };
   const standing = await repo.standing();
@@ -34,7 +34,7 @@ export async function readOwnership(host: Host, repo: Repo | OpenRepo): Promise<
  * The gate before a login is taken from a host or anything is written to it; writes nothing.
  * @throws HOST_OWNED, VAULT_ROLLED_BACK; HOST_UNREADABLE for an owner file that cannot be understood; IO
  */
-export async function requireOwner(host: Host, repo: Repo | OpenRepo): Promise<HostOwner | null> {
+export async function requireOwner(host: Host, repo: Repo | RepoView): Promise<HostOwner | null> {
   const { owner, refusal } = await readOwnership(host, repo);
   if (refusal !== null) throw refusal;
   return owner;

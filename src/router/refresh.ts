@@ -144,9 +144,17 @@ async function refusalOf(
   if (entry.doubt === 'taken-over') {
     return { result: 'doubtful', why: 'another codex-router has taken it over', remedy: LOG_IN_AGAIN };
   }
+  if (entry.doubt === 'lost-outside' && occasion !== 'named') {
+    const remedy = `codex-router refresh ${identityKey(entry.identity)} tries it`;
+    return { result: 'doubtful', why: 'Codex had it, and may have spent or revoked it', remedy };
+  }
   if (entry.doubt === 'restored' && occasion !== 'named') {
     const remedy = `codex-router refresh ${identityKey(entry.identity)} tries it`;
     return { result: 'doubtful', why: 'it was restored from a back-up and may have been spent', remedy };
+  }
+  if (entry.doubt === 'revoke-sent' && occasion !== 'named') {
+    const remedy = `codex-router logout ${identityKey(entry.identity)} ends it, codex-router refresh tries it`;
+    return { result: 'doubtful', why: 'its logout was begun and did not end', remedy };
   }
   if (entry.sharedWith !== null) {
     const remedy = 'codex-router import --take moves the login out of the Codex home';
@@ -155,9 +163,12 @@ async function refusalOf(
   return heldBy(deps, repo, entry);
 }
 
-/** Law 1: an identity that lies in any slot, or whose grant anybody holds, is not ours to refresh; what cannot be read may hold it. */
-async function heldBy(
-  deps: RefreshDeps,
+/**
+ * Law 1: an identity that lies in any slot, or whose grant anybody holds, is not ours to refresh; what cannot be read may hold it.
+ * Null when it is parked.
+ */
+export async function heldBy(
+  deps: CustodyDeps & Pick<RefreshDeps, 'host'>,
   repo: OpenRepo,
   entry: IndexEntry,
 ): Promise<Omit<Refreshed, 'entry'> | null> {

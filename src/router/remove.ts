@@ -5,6 +5,7 @@ import type { Host, HostNote } from '../slot/host.js';
 import type { Slot, SlotReading } from '../slot/slot.js';
 import { planCheckIn } from './check-in.js';
 import { placedElsewhere } from './custody.js';
+import { refuseLent } from './lent.js';
 import { claimHost, renewClaim, requireOwner } from './owner.js';
 import { type SettledDeps, settledReading } from './settled.js';
 
@@ -35,9 +36,14 @@ export interface Removal {
 
 /**
  * Previews a removal; writes nothing.
- * @throws IDENTITY_IN_USE when the identity is in a slot and `fromSlot` is false.
+ * @throws LENT; IDENTITY_IN_USE when the identity is in a slot and `fromSlot` is false.
  */
-export async function planRemoval(deps: RemoveDeps, entry: IndexEntry, fromSlot: boolean): Promise<Removal> {
+export async function planRemoval(
+  deps: Omit<RemoveDeps, 'open'>,
+  entry: IndexEntry,
+  fromSlot: boolean,
+): Promise<Removal> {
+  refuseLent(entry, ['access', 'grant']);
   const holding: { slot: Slot; reading: SlotReading }[] = [];
   const next = new Set<string>();
   const notes: HostNote[] = [];
@@ -116,28 +122,40 @@ export async function carryOutRemoval(
   return deps.withLock(async () => {
     // While the person thought about it, another command may have routed this very identity.
     const removal = await planRemoval(deps, confirmed.entry, fromSlot);
+    if (removal.slots.length > 0 && repo === null) throw slotTaken();
     return deps.critical(async () => {
-      const notes: HostNote[] = [];
-      const { host } = deps;
-      if (repo !== null && host !== null && removal.slots.length > 0) {
-        await claimHost(host, repo, deps.now());
-        await takeOffPins(host, removal.unpin);
-      }
-      for (const { slot, reading } of removal.slots) {
-        if (repo === null) throw slotTaken();
-        if (reading.occupant.kind === 'login') {
-          await (await planCheckIn(repo, reading.occupant, slot.address.id, deps.now())).carryOut();
-        }
-        await slot.replace({ expect: reading.revision, put: null, takeOut: [] });
-        const reload = await deps.host?.reload(slot, null);
-        if (reload?.advice) notes.push({ code: 'RELOAD_NEEDED', text: reload.advice });
-        notes.push(...(reload?.notes ?? []));
-      }
+      const notes = repo === null ? [] : await clearSlots(deps, repo, removal);
       await deps.repo.remove(identityKey(removal.entry.identity));
-      if (repo !== null && host !== null) notes.push(...(await renewClaim(host, repo, deps.now())));
+      if (repo !== null && deps.host !== null) notes.push(...(await renewClaim(deps.host, repo, deps.now())));
       return { ...removal, notes: [...removal.notes, ...notes] };
     });
   });
+}
+
+/**
+ * Checks the slots of a removal in and clears them, pins before content. Under the router lock, and to be let end.
+ * @throws SLOT_CHANGED; HOST_UNREADABLE for a pin that cannot be taken off
+ */
+export async function clearSlots(
+  deps: Pick<RemoveDeps, 'host' | 'now'>,
+  repo: OpenRepo,
+  { slots, unpin }: Pick<Removal, 'slots' | 'unpin'>,
+): Promise<HostNote[]> {
+  const { host, now } = deps;
+  if (host === null || slots.length === 0) return [];
+  const notes: HostNote[] = [];
+  await claimHost(host, repo, now());
+  await takeOffPins(host, unpin);
+  for (const { slot, reading } of slots) {
+    if (reading.occupant.kind === 'login') {
+      await (await planCheckIn(repo, reading.occupant, slot.address.id, now())).carryOut();
+    }
+    await slot.replace({ expect: reading.revision, put: null, takeOut: [] });
+    const reload = await host.reload(slot, null);
+    if (reload.advice) notes.push({ code: 'RELOAD_NEEDED', text: reload.advice });
+    notes.push(...reload.notes);
+  }
+  return notes;
 }
 
 /** Takes pins off before what they point to goes. @throws HOST_UNREADABLE for one that cannot be; the others may be off then */

@@ -61,7 +61,14 @@ export function selectorOf({ alias, identity }: Pick<IndexEntry, 'alias' | 'iden
   return alias ?? identityKey(identity);
 }
 
-export function candidateOf(entry: IndexEntry): ErrorCandidate {
+/** The shortest that names an identity, and no other of `entries`, in a command: what a person is told to type. */
+export function typedSelectorOf(entry: IndexEntry, entries: readonly IndexEntry[]): string {
+  const { accountId } = entry.identity;
+  const several = entries.filter(({ identity }) => identity.accountId === accountId).length > 1;
+  return entry.alias ?? (several ? identityKey(entry.identity) : accountId);
+}
+
+export function candidateOf(entry: Pick<IndexEntry, 'alias' | 'identity'>): ErrorCandidate {
   const { accountId, userId, email, plan } = entry.identity;
   return { accountId, userId, alias: entry.alias, email, plan };
 }

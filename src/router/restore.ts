@@ -6,6 +6,7 @@ import type { BackUp, IndexEntry, OpenRepo, Placement, SoundBackUp } from '../re
 import type { Host, HostNote } from '../slot/host.js';
 import type { Neighbour, Occupant, Slot, SlotReading } from '../slot/slot.js';
 import { type CustodyDeps, placedElsewhere, readOrNote } from './custody.js';
+import { refuseLent } from './lent.js';
 import { neighbourId } from './places.js';
 import { type SettledDeps, settleAccounts } from './settled.js';
 
@@ -83,7 +84,7 @@ export function choose(which: string, listed: readonly Listed[]): Listed<SoundBa
  * After `use <another>` the slot's login is at home, gives way in the open, and is sealed like any other. A slot that holds the very
  * grant of the copy refuses nothing: there the copy is the truth. What cannot be read is noted and stops nothing, because a
  * restoration overwrites no slot and seals what it overwrites here.
- * @throws IDENTITY_IN_USE; HOST_BUSY while a slot is being refreshed; BACKUP_NOT_FOUND, RECORD_DAMAGED
+ * @throws IDENTITY_IN_USE; LENT while Codex has the login; HOST_BUSY while a slot is being refreshed; BACKUP_NOT_FOUND, RECORD_DAMAGED
  */
 export async function planRestore(deps: RestoreDeps, repo: OpenRepo, id: string): Promise<RestorePlan> {
   const chosen = choose(id, await listBackUps(repo));
@@ -93,6 +94,7 @@ export async function planRestore(deps: RestoreDeps, repo: OpenRepo, id: string)
   const stored = entry === null ? null : await storedOf(repo, entry, notes);
   const changes = stored === null || chosen.isStored !== true;
   if (!changes) return { chosen, copy, stored, changes, seals: false, placement: null, notes };
+  if (entry !== null) refuseLent(entry, ['grant']);
   const placement = await placeOf(deps, repo, chosen, notes);
   if (stored !== null && laterThan(stored, copy)) {
     notes.push({

@@ -6,6 +6,7 @@ import type { IndexEntry, Repo } from '../repo/repo.js';
 import type { Host, HostNote, HostSummary } from '../slot/host.js';
 import { currentSession } from '../slot/session.js';
 import type { Slot, SlotAddress } from '../slot/slot.js';
+import { lentNotes } from './lent.js';
 import { problemIn } from './lost.js';
 import { ownerNotes } from './owner.js';
 
@@ -53,7 +54,7 @@ export async function status(
   } catch (error) {
     if (!(error instanceof RouterError)) throw error;
     const notes = [{ code: error.code, text: error.message }];
-    return { ...base, host: null, slots: [], session: null, notes };
+    return { ...base, host: null, slots: [], session: null, notes: [...notes, ...lentNotes(entries)] };
   }
   const slots: SlotStatus[] = [];
   for (const slot of await host.allSlots()) {
@@ -72,6 +73,7 @@ export async function status(
       ...(await ownerNotes(host, repo)),
       ...host.summary.notes,
       ...labelNotes(host, slots),
+      ...lentNotes(entries),
       ...session.notes,
     ],
   };

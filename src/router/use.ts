@@ -115,6 +115,10 @@ function doubtNotes({ entry, fingerprint }: SwitchPlan): readonly HostNote[] {
       'it was put back from a back-up: if it was spent since, the issuer ends it at its next refresh';
     return [{ code: 'LOGIN_DOUBTFUL', text }];
   }
+  if (entry.doubt === 'lost-outside') {
+    const text = 'Codex had it: if it was spent or revoked there, the issuer ends it at its next refresh';
+    return [{ code: 'LOGIN_DOUBTFUL', text }];
+  }
   if (entry.doubt !== 'login-needed') return [];
   const until = new Date(entry.expiresAt).toISOString().slice(0, 16);
   const text = `the issuer has ended this login: it works until ${until}Z at most; log that account in again and import it`;

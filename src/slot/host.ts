@@ -152,10 +152,17 @@ export interface Host {
    */
   claim(owner: HostOwner, instead: HostOwner | null | 'unreadable'): Promise<void>;
 
+  /**
+   * Removes the owner file: no codex-router routes this host any more.
+   * @param owner as it was read when this was decided.
+   * @throws SLOT_CHANGED when it is another one now; HOST_FOREIGN_OWNER, IO
+   */
+  disown(owner: HostOwner): Promise<void>;
+
   /** @throws AGENT_NOT_FOUND, also for a blank name, which OpenClaw itself would take for main; what `Slot.read` throws. */
   slotsFor(agent: string): Promise<SlotGroup>;
 
-  /** Every slot of every agent, for custody; a read-through agent has none of its own. */
+  /** Every slot of every agent, for custody, the main one first; a read-through agent has none of its own. */
   allSlots(): Promise<readonly Slot[]>;
 
   pinsOf(agent: string): Pins;

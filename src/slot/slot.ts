@@ -76,6 +76,18 @@ export interface SlotChange {
   readonly put: Holding | null | 'keep';
   /** Neighbours taken out in the same write (their grant was moved into the slot or into the repo). */
   readonly takeOut: readonly string[];
+  /**
+   * Logins put beside the slot in the same write. Where it is given, also empty, the host is left its own choice: its order names
+   * the slot first and then every login of the provider that the store has then. SLOT_CHANGED for an id that is taken.
+   */
+  readonly beside?: readonly NewNeighbour[];
+}
+
+/** A login on its way to a place beside the slot. */
+export interface NewNeighbour {
+  /** `<provider>:<name>`, of no entry that is there. */
+  readonly profileId: string;
+  readonly holding: Holding;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { looksTorn, otherCredentials, parseAuthJson } from '../../src/codex/auth-json.js';
@@ -238,9 +238,6 @@ t.test('says where Codex keeps its login when it is not in auth.json', async (t)
   t.match(await said(), 'in memory only');
   config('[other]\ncli_auth_credentials_store = "keyring"');
   t.notMatch(await said(), 'keyring', 'a key of a table is another key');
-  mkdirSync(join(home.folder, 'secrets'));
-  writeFileSync(join(home.folder, 'secrets', 'codex_auth.age'), 'age-encryption.org/v1');
-  t.match(await said(), 'codex_auth.age');
 });
 
 t.test('a file that is being written in place is read again until it is whole', async (t) => {

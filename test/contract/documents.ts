@@ -1,5 +1,7 @@
 import * as z from 'zod';
 import * as contract from '../../src/cli/contract.js';
+import * as hosts from '../../src/cli/contract-hosts.js';
+import * as logins from '../../src/cli/contract-logins.js';
 import * as switches from '../../src/cli/contract-switches.js';
 
 /** File name in docs/schemas -> the zod type it is made from. */
@@ -19,6 +21,18 @@ export const DOCUMENTS = {
   undo: switches.UndoDocument,
   history: switches.HistoryDocument,
   import: contract.ImportDocument,
+  eject: hosts.EjectDocument,
+  uninstall: hosts.UninstallDocument,
+  login: logins.LoginDocument,
+  add: logins.LoginDocument,
+  'login-start': logins.LoginStartDocument,
+  'login-finish': logins.LoginDocument,
+  'login-status': logins.LoginStatusDocument,
+  'login-cancel': logins.LoginCancelDocument,
+  lend: logins.LendDocument,
+  unlend: logins.UnlendDocument,
+  logout: logins.LogoutDocument,
+  export: logins.ExportDocument,
   'vault-status': contract.VaultStatusDocument,
   'vault-init': contract.VaultInitDocument,
   'vault-rekey': contract.VaultKeysDocument,
@@ -35,7 +49,10 @@ export function schemaText(name: keyof typeof DOCUMENTS): string {
 export function complaint(args: readonly string[], document: unknown, ok: boolean): string | null {
   const words = args.filter((arg) => !arg.startsWith('-'));
   const [first = '', second] = words;
-  const isInGroup = first === 'vault' || (first === 'host' && second === 'adopt');
+  const isInGroup =
+    first === 'vault' ||
+    (first === 'host' && second === 'adopt') ||
+    (first === 'login' && ['start', 'finish', 'status', 'cancel'].includes(second ?? ''));
   const command = isInGroup ? `${first}-${second}` : first;
   const name = ok ? names.find((candidate) => candidate === command) : 'error';
   if (name === undefined) return `there is no schema for ${command}`;

@@ -96,6 +96,11 @@ export function fakeHost({
         throw new RouterError('SLOT_CHANGED', 'claimed');
       owner = next;
     },
+    disown: async (expected) => {
+      if (owner !== null && JSON.stringify(owner) !== JSON.stringify(expected))
+        throw new RouterError('SLOT_CHANGED', 'claimed');
+      owner = null;
+    },
     pinned,
     reloads,
   };

@@ -182,6 +182,9 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
           ? { id, at, identity: null, reason: null, fingerprint: null, trouble: 'it was altered' }
           : { id, at, identity, reason, fingerprint: fingerprint(grant), trouble: null };
       }),
+    sealText: (purpose, text) => ({ nonce: purpose, sealed: Buffer.from(text).toString('base64url') }),
+    unsealText: (purpose, { nonce, sealed }) =>
+      nonce === purpose ? Buffer.from(sealed, 'base64url').toString('utf8') : null,
     openBackUp: async (id) => {
       const found = backUps.find((backUp) => backUp.id === id);
       if (found === undefined) throw new RouterError('BACKUP_NOT_FOUND', `there is no back-up ${id}`);

@@ -76,7 +76,10 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
     read,
     async replace(change) {
       replacements += 1;
-      if (change.expect !== revision()) throw new RouterError('SLOT_CHANGED', 'the slot changed');
+      const { beside } = change;
+      if (change.expect !== revision() || beside?.some((one) => entries.has(one.profileId)))
+        throw new RouterError('SLOT_CHANGED', 'the slot changed');
+      const before = order;
       for (const id of change.takeOut) if (id !== profileId) entries.delete(id);
       if (change.put === null) {
         entries.delete(profileId);
@@ -90,6 +93,14 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
         if (change.put !== 'keep') put(profileId, { ...loginOf(change.put) });
         order = [profileId];
         lastGood = profileId;
+      }
+      if (beside !== undefined) {
+        for (const one of beside) put(one.profileId, loginOf(one.holding));
+        const logins = [...entries].flatMap(([id, { entry }]) => (entry.kind === 'login' ? [id] : []));
+        const own = logins.includes(profileId) ? [profileId] : [];
+        const named = before.filter((id) => logins.includes(id));
+        order = [...new Set([...own, ...named, ...logins])];
+        lastGood = order[0] ?? null;
       }
       return await read();
     },

@@ -185,6 +185,66 @@ export function slotPromises(
     );
   });
 
+  t.test('puts logins beside the slot, which stays first in an order that names them all', async (t) => {
+    const bench = await make(t);
+    const cooling = { cooldownUntil: LATER, cooldownReason: 'rate_limit', errorCount: 3 };
+    await bench.hostPuts(BOB, bob);
+    await put(bench.slot, alice);
+    const { revision } = await bench.slot.read();
+    const arriving = holdingOf(loginOf('carol'), { hostFields: { clientId: 'app_x' }, selection: cooling });
+    const beside = [{ profileId: CAROL, holding: arriving }];
+    const after = await bench.slot.replace({ expect: revision, put: 'keep', takeOut: [], beside });
+    t.same(shown(after.occupant), shown(alice));
+    t.same(
+      after.neighbours.map((neighbour) => [neighbour.profileId, shown(neighbour)]),
+      [
+        [BOB, shown(bob)],
+        [CAROL, shown(arriving)],
+      ],
+    );
+    t.same(after.named, [bench.slot.address.profileId, BOB, CAROL]);
+    t.same((await bench.slot.read()).named, after.named, 'and it stays so');
+    const again = await bench.slot.replace({ expect: after.revision, put: 'keep', takeOut: [CAROL, BOB] });
+    t.same(again.neighbours, []);
+    t.equal(again.selectable, true);
+  });
+
+  t.test('puts logins beside an empty slot, and its order names no profile that is not there', async (t) => {
+    const bench = await make(t);
+    await bench.hostPuts(BOB, bob);
+    await bench.hostOrders([BOB], BOB);
+    const { revision } = await bench.slot.read();
+    const beside = [{ profileId: CAROL, holding: carol }];
+    const after = await bench.slot.replace({ expect: revision, put: 'keep', takeOut: [], beside });
+    t.same(after.occupant, { kind: 'absent' });
+    t.same(after.named, [BOB, CAROL]);
+  });
+
+  t.test('opens its order to every login of the store when nothing is to be added', async (t) => {
+    const bench = await make(t);
+    await put(bench.slot, alice);
+    await bench.hostPuts(BOB, bob);
+    const { revision } = await bench.slot.read();
+    const after = await bench.slot.replace({ expect: revision, put: 'keep', takeOut: [], beside: [] });
+    t.same(after.named, [bench.slot.address.profileId, BOB]);
+    t.equal(after.revision, revision);
+  });
+
+  t.test('never puts a login over an entry that is there, whatever it is', async (t) => {
+    for (const taken of [bob, 'api-key'] as const) {
+      const bench = await make(t);
+      await put(bench.slot, alice);
+      await bench.hostPuts(BOB, taken);
+      const before = await bench.slot.read();
+      for (const profileId of [BOB, bench.slot.address.profileId]) {
+        const beside = [{ profileId, holding: carol }];
+        const change = { expect: before.revision, put: 'keep', takeOut: [], beside } as const;
+        await t.rejects(bench.slot.replace(change), { code: 'SLOT_CHANGED' });
+      }
+      t.equal((await bench.slot.read()).revision, before.revision);
+    }
+  });
+
   t.test('keeps the entry and mends only what makes it selectable', async (t) => {
     const bench = await make(t);
     await put(bench.slot, alice);

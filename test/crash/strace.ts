@@ -188,6 +188,8 @@ function starred(file: string): string {
       .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '*')
       .replace(/\d{13,16}-([0-9a-f]{32})-[0-9a-f]{8}/g, '*-$1-*')
       .replace(/\*\.[0-9a-f]{8}\.key/g, '*.key')
+      // A throw-away Codex home: who made it, and what tells it from others.
+      .replace(/\/\d+-\d+-[0-9a-f]{12}(?=\/|$)/g, '/*')
       // The name of a lock's holder: its process and when that began.
       .replace(/\/\d+-\d+$/, '/*')
   );

@@ -25,13 +25,27 @@ export interface CodexCli {
   run(args: readonly string[]): Promise<ProcessRun>;
 }
 
+export interface CodexOptions {
+  /** `cli_auth_credentials_store`; default `file`. */
+  readonly store?: 'file' | 'keyring' | 'auto';
+  /** `[features] secret_auth_storage`: its login lies age-encrypted where the store is the keyring. */
+  readonly encrypted?: boolean;
+  /** Beside its own: how it reaches a keyring. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** The CLI set up against `issuer` in the sandbox's CODEX_HOME, or null when it is not installed (see `real`). */
-export function codexCli(t: Tester, box: Sandbox, issuer: Issuer): CodexCli | null {
+export function codexCli(
+  t: Tester,
+  box: Sandbox,
+  issuer: Issuer,
+  options: CodexOptions = {},
+): CodexCli | null {
   const binary = real(t, 'codex-0.169.0')?.['codex-0.169.0'];
   if (binary === undefined) return null;
   const work = path.join(box.root, 'codex-work');
   mkdirSync(path.join(work, 'tmp'), { recursive: true });
-  writeFileSync(path.join(box.codexHome, 'config.toml'), configFor(issuer), { mode: 0o600 });
+  writeFileSync(path.join(box.codexHome, 'config.toml'), configFor(issuer, options), { mode: 0o600 });
   const env = {
     PATH: '/usr/bin:/bin',
     HOME: box.home,
@@ -43,6 +57,7 @@ export function codexCli(t: Tester, box: Sandbox, issuer: Issuer): CodexCli | nu
     CODEX_REVOKE_TOKEN_URL_OVERRIDE: `${issuer.url}/oauth/revoke`,
     CODEX_APP_SERVER_LOGIN_ISSUER: issuer.url,
     CODEX_AUTHAPI_BASE_URL: `${issuer.url}/api/accounts`,
+    ...options.env,
   };
   const run = (args: readonly string[]) => runProcess([binary, ...args], { env, cwd: work });
   const authFile = path.join(box.codexHome, 'auth.json');
@@ -60,8 +75,8 @@ export function codexCli(t: Tester, box: Sandbox, issuer: Issuer): CodexCli | nu
   };
 }
 
-function configFor(issuer: Issuer): string {
-  return `cli_auth_credentials_store = "file"
+function configFor(issuer: Issuer, { store = 'file', encrypted = false }: CodexOptions): string {
+  return `cli_auth_credentials_store = "${store}"
 chatgpt_base_url = "${issuer.url}/backend-api/"
 check_for_update_on_startup = false
 model = "gpt-5.5"
@@ -69,6 +84,7 @@ model_provider = "stand-in"
 [analytics]
 enabled = false
 [features]
+secret_auth_storage = ${encrypted}
 plugins = false
 apps = false
 [model_providers.stand-in]

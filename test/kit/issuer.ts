@@ -13,6 +13,7 @@ import {
 } from './tokens.js';
 
 export type RequestKind =
+  | 'authorize'
   | 'usercode'
   | 'device-token'
   | 'login'
@@ -71,8 +72,29 @@ export interface Behaviour {
    * successor is dead then. Default 0: a reuse is a reuse.
    */
   graceMs: number;
+  /** Given, every revocation is answered so and revokes nothing. */
+  revokeAnswer: { readonly status: number; readonly body: unknown } | null;
+  /** Heard when a revocation was carried out, before it is answered. */
+  onRevoke: () => void;
+  /** Given, a browser that asks to log in is sent back with these parameters instead of a code. */
+  authorizeError: { readonly error: string; readonly error_description?: string } | null;
   /** Laid over the usage answer. */
   usage: Record<string, unknown>;
+  /** The `interval` of a device code; default '1'. Undefined leaves it out. */
+  interval: unknown;
+  /** The name of the code in the answer that begins a device login. */
+  userCodeName: 'user_code' | 'usercode';
+  /** What the next requests of a kind are answered instead, one each; they do nothing then. A text is sent as it is. */
+  answers: { [kind in 'usercode' | 'device-token' | 'login' | 'accounts']?: CannedAnswer[] };
+  /** A login is revoked as soon as it was handed out. */
+  revokesLogins: boolean;
+  /** Heard when an answer is ready, and waited for before it is sent. */
+  onAnswer: (kind: RequestKind) => unknown;
+}
+
+export interface CannedAnswer {
+  readonly status: number;
+  readonly body: unknown;
 }
 
 /** A loopback stand-in for auth.openai.com and chatgpt.com that the real Codex CLI 0.169 and OpenClaw accept. */
@@ -81,6 +103,8 @@ export interface Issuer {
   readonly url: string;
   readonly requests: readonly IssuerRequest[];
   readonly behaviour: Behaviour;
+  /** The PKCE verifiers that were presented with a code: secrets without CANARY. */
+  readonly verifiers: readonly string[];
   /** The model calls made through `<url>/backend-api/codex/responses`. */
   readonly model: Responses;
   /** Who approves the next device logins. */
@@ -132,9 +156,10 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
   const grants = new Map<string, GrantRecord>();
   const bearers = new Map<string, GrantRecord>();
   const devices = new Map<string, { code: string; person: Person; polls: number; verifier: string }>();
-  const codes = new Map<string, { person: Person; challenge: string }>();
+  const codes = new Map<string, { person: Person; challenge: string; redirectUri?: string }>();
   const known = new Map<string, Person>(Object.values(people).map((person) => [keyOf(person), person]));
   const presented = new Map<string, number>();
+  const verifiers: string[] = [];
   const behaviour: Behaviour = {
     accessTtl: 10 * 24 * 3600,
     pendingPolls: 0,
@@ -143,7 +168,15 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
     refreshAs: null,
     refreshOmit: [],
     graceMs: 0,
+    revokeAnswer: null,
+    onRevoke: () => undefined,
+    authorizeError: null,
     usage: {},
+    interval: '1',
+    userCodeName: 'user_code',
+    answers: {},
+    revokesLogins: false,
+    onAnswer: () => undefined,
   };
   let approver: Person = people.alice;
 
@@ -175,12 +208,15 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
     },
   });
 
+  const canned = (kind: keyof Behaviour['answers']): Reply | undefined => behaviour.answers[kind]?.shift();
+
   const usercode = (): Reply => {
     const id = `deviceauth_${secret()}`;
     const code = `TEST-${randomBytes(3).toString('hex').slice(0, 5).toUpperCase()}`;
     devices.set(id, { code, person: approver, polls: 0, verifier: secret(48) });
-    // The CLI insists on a string (facts: codex.md section 3.1).
-    return { status: 200, body: { device_auth_id: id, user_code: code, interval: '1' } };
+    // The CLI insists on a string interval (facts: codex.md section 3.1).
+    const { interval, userCodeName } = behaviour;
+    return { status: 200, body: { device_auth_id: id, [userCodeName]: code, interval } };
   };
 
   const deviceToken = (body: Body): Reply => {
@@ -198,13 +234,39 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
     };
   };
 
+  /** A person who agrees at once: Codex's own parameters (facts: codex.md section 3.2), then back to where they came from. */
+  const authorize = (query: Body): Reply => {
+    const { redirect_uri: redirectUri = '', code_challenge: challenge = '', state } = query;
+    const isSound =
+      query.response_type === 'code' &&
+      query.client_id === CODEX_CLIENT_ID &&
+      query.code_challenge_method === 'S256' &&
+      /^[\w-]{43}$/.test(challenge) &&
+      /^http:\/\/127\.0\.0\.1:(1455|1457)\/auth\/callback$/.test(redirectUri) &&
+      query.scope === 'openid profile email offline_access api.connectors.read api.connectors.invoke' &&
+      query.id_token_add_organizations === 'true' &&
+      query.codex_cli_simplified_flow === 'true' &&
+      query.originator === 'codex_cli_rs';
+    if (!isSound || !state) return refused(400, 'invalid_request');
+    const back = new URL(redirectUri);
+    const code = `ac_${secret()}`;
+    if (!behaviour.authorizeError) codes.set(code, { person: approver, challenge, redirectUri });
+    const found = { ...(behaviour.authorizeError ?? { code, scope: query.scope ?? '' }), state };
+    back.search = new URLSearchParams(found).toString();
+    return { status: 302, body: {}, location: back.href };
+  };
+
   const login = (body: Body): Reply => {
+    verifiers.push(body.code_verifier ?? '');
     const code = codes.get(body.code ?? '');
     codes.delete(body.code ?? '');
     if (!code) return refused(400, 'invalid_grant');
-    if (body.redirect_uri !== `${issuer.url}/deviceauth/callback`) return refused(400, 'invalid_grant');
+    const redirectUri = code.redirectUri ?? `${issuer.url}/deviceauth/callback`;
+    if (body.redirect_uri !== redirectUri) return refused(400, 'invalid_grant');
     if (sha256(body.code_verifier ?? '') !== code.challenge) return refused(400, 'invalid_grant');
-    return tokensOf(hand(code.person, secret()).login);
+    const grant = hand(code.person, secret());
+    grant.revoked = behaviour.revokesLogins;
+    return tokensOf(grant.login);
   };
 
   /** A token that was spent and may be presented once more. */
@@ -237,8 +299,10 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
   };
 
   const revoke = (body: Body): Reply => {
+    if (behaviour.revokeAnswer) return behaviour.revokeAnswer;
     const grant = grants.get(body.token ?? '') ?? bearers.get(body.token ?? '');
     for (const other of grants.values()) if (other.family === grant?.family) other.revoked = true;
+    behaviour.onRevoke();
     return { status: 200, body: {} };
   };
 
@@ -251,7 +315,7 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
       case '/wham/accounts/check':
       case '/api/codex/accounts/check': {
         const mine = [...known.values()].filter((other) => other.userId === person.userId);
-        return { kind: 'accounts', reply: { status: 200, body: accountsOf(mine) } };
+        return { kind: 'accounts', reply: canned('accounts') ?? { status: 200, body: accountsOf(mine) } };
       }
       case '/wham/config/bundle':
         return {
@@ -277,7 +341,8 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
   };
 
   const server = createServer(async (request, response) => {
-    const path = new URL(request.url ?? '/', 'http://issuer').pathname.replace(/\/+$/, '');
+    const url = new URL(request.url ?? '/', 'http://issuer');
+    const path = url.pathname.replace(/\/+$/, '');
     const bearer = bearers.get(request.headers.authorization?.replace(/^Bearer /, '') ?? '');
     const note = (kind: RequestKind, reply: Reply, who: Person | null, body: Body = {}) => {
       requests.push({
@@ -306,13 +371,15 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
           ? { kind: 'other' as const, reply: refusing ?? refused(401, 'token_invalidated') }
           : backend(path.replace('/backend-api', ''), bearer);
       note(kind, reply, bearer?.login ?? null);
+      await behaviour.onAnswer(kind);
       send(response, reply);
       return;
     }
-    const body = await readBody(request);
+    const body = request.method === 'GET' ? Object.fromEntries(url.searchParams) : await readBody(request);
     const holder = grants.get(body.refresh_token ?? body.token ?? '')?.login ?? null;
     const { kind, reply, who } = auth(`${request.method} ${path}`, body, holder);
     note(kind, reply, who, body);
+    await behaviour.onAnswer(kind);
     send(response, reply);
   });
 
@@ -323,13 +390,15 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
   ): { kind: RequestKind; reply: Reply; who: Person | null } => {
     switch (route) {
       case 'POST /api/accounts/deviceauth/usercode':
-        return { kind: 'usercode', reply: usercode(), who: approver };
+        return { kind: 'usercode', reply: canned('usercode') ?? usercode(), who: approver };
       case 'POST /api/accounts/deviceauth/token':
         return {
           kind: 'device-token',
           who: devices.get(body.device_auth_id ?? '')?.person ?? null,
-          reply: deviceToken(body),
+          reply: canned('device-token') ?? deviceToken(body),
         };
+      case 'GET /oauth/authorize':
+        return { kind: 'authorize', reply: authorize(body), who: approver };
       case 'POST /oauth/revoke':
         return { kind: 'revoke', reply: revoke(body), who: holder };
       case 'POST /oauth/token': {
@@ -341,7 +410,11 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
         if (body.grant_type !== 'authorization_code') {
           return { kind: 'other', reply: refused(400, 'unsupported_grant_type'), who: null };
         }
-        return { kind, who: codes.get(body.code ?? '')?.person ?? null, reply: login(body) };
+        return {
+          kind,
+          who: codes.get(body.code ?? '')?.person ?? null,
+          reply: canned('login') ?? login(body),
+        };
       }
       default:
         return { kind: 'other', reply: refused(404, 'not_found'), who: null };
@@ -354,6 +427,7 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
     url: `http://127.0.0.1:${port}`,
     requests,
     behaviour,
+    verifiers,
     model,
     approveAs: (person) => {
       approver = person;
@@ -430,7 +504,7 @@ async function readBody(request: IncomingMessage): Promise<Body> {
 }
 
 function send(response: ServerResponse, { status, body, location, fault }: Reply): void {
-  const text = JSON.stringify(body);
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
   if (fault?.kind === 'drop' || fault?.kind === 'drop-unspent') {
     response.socket?.resetAndDestroy();
     return;

@@ -14,6 +14,7 @@ import { codexLogins } from '../../src/codex/logins.js';
 import { RouterError } from '../../src/errors.js';
 import type { Holding } from '../../src/holding.js';
 import { identityKey } from '../../src/identity.js';
+import { absentRepo } from '../../src/repo/absent.js';
 import type { OpenRepo } from '../../src/repo/repo.js';
 import { applyImport, type ImportOptions, planImport, readStored } from '../../src/router/import.js';
 import type { Candidate } from '../../src/router/import-step.js';
@@ -27,6 +28,7 @@ import { type Sandbox, sandbox } from '../kit/router.js';
 import { codexAuthJson, DAY, jwt, type Login, loginOf, type PersonName, payloadOf } from '../kit/tokens.js';
 
 const PLAIN: ImportOptions = { alias: null, expect: null, replace: false };
+const NOTHING_FOUND = { logins: [], skipped: [] };
 const T0 = Date.parse('2026-11-20T12:00:00Z');
 
 function holdingOf(login: Login): Holding {
@@ -234,7 +236,7 @@ t.test('one grant is never stored under two identities', async (t) => {
   const fresh = await fakeRepo().open();
   const { plan } = await put(fresh, [from(fresh, home), from(fresh, switched, { from: 'the other' })]);
   t.match(plan.steps, [{ result: 'added' }]);
-  t.match(plan.skipped, [{ from: 'the other' }]);
+  t.match(plan.refused, [{ candidate: { from: 'the other' }, error: { code: 'IDENTITY_MISMATCH' } }]);
 });
 
 t.test(
@@ -295,7 +297,7 @@ function scene(t: Test): Scene {
   const base: ImportParts = {
     canAsk: false,
     stdinIsTerminal: true,
-    readStdin: async () => '',
+    readStdin: async () => new Uint8Array(),
     ask: async (question) => {
       t.notOk(locked, 'our lock is not held while a person thinks');
       asked.push(question);
@@ -308,6 +310,9 @@ function scene(t: Test): Scene {
     },
     json: false,
     logins: codexLogins(around),
+    stores: async () => [],
+    archive: async () => ({ largest: 0, isArchive: () => false, open: async () => NOTHING_FOUND }),
+    viewRepo: async () => absentRepo(),
     openRepo: async () => {
       t.notOk(locked, 'the vault is opened before our lock is taken');
       t.ok(isFree(join(box.codexHome, 'auth.lock')), "and before Codex's");
@@ -512,7 +517,7 @@ t.test('a file and standard input are copies, and are called that', async (t) =>
     notes: [{ code: 'COPY', text: /whoever holds the original shares/ }],
   });
   t.ok(existsSync(file));
-  const readStdin = async () => codexAuthJson(issued('bob', 0));
+  const readStdin = async () => Buffer.from(codexAuthJson(issued('bob', 0)));
   t.match(await run({ from: '-' }, { readStdin }), { imported: [{ result: 'added' }] });
   t.match(await run({}, { readStdin, stdinIsTerminal: false }), { imported: [{ result: 'unchanged' }] });
   t.match(await rejection(run({ from: join(box.tmp, 'none') })), { code: 'LOGIN_NOT_FOUND' });

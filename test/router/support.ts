@@ -7,6 +7,10 @@ export const SURROUNDINGS = {
   withGrantLock: <T>(_who: unknown, work: () => Promise<T>) => work(),
   critical: <T>(work: () => Promise<T>) => work(),
   endpoint: { refresh: async (): Promise<RefreshAnswer> => ({ kind: 'failed', why: 'no network' }) },
+  homes: {
+    current: () => Promise.reject(new RouterError('LOGIN_NOT_FOUND', 'there is no Codex home')),
+    at: async () => null,
+  },
   pause: async () => undefined,
   env: {},
 };

@@ -1,5 +1,6 @@
 import { EXIT } from '../../errors.js';
 import { examine, type Finding } from '../../router/doctor.js';
+import { leftFindings } from '../../router/finish-adds.js';
 import { showText } from '../../text.js';
 import { hostOrNull } from '../adapt.js';
 import { type Cli, painter } from '../cli.js';
@@ -12,7 +13,10 @@ export async function runDoctor(cli: Cli, options: HostOptions): Promise<void> {
   const parts = compose(cli, options);
   const host = await parts.besideKeychain(() => hostOrNull(parts));
   const { hostAt, outside, journal } = parts;
-  const findings = await examine({ host, hostAt, outside, journal }, await parts.openRepo());
+  const homes = await parts.codexHomes();
+  const deps = { host, hostAt, outside, journal, homes, now: cli.now };
+  const left = await (await parts.isolatedLogins()).left();
+  const findings = [...(await examine(deps, await parts.openRepo())), ...leftFindings(left)];
   const inDanger = findings.some(({ danger }) => danger);
   const document: DoctorDocument = {
     ...DONE,

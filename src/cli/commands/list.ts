@@ -1,3 +1,5 @@
+import type { IndexEntry } from '../../repo/repo.js';
+import { shortTime } from '../../router/lent.js';
 import { list } from '../../router/list.js';
 import { candidateOf } from '../../router/resolve.js';
 import { showText } from '../../text.js';
@@ -24,6 +26,7 @@ export async function runList(cli: Cli, options: ListOptions): Promise<void> {
       active,
       verified: entry.verified,
       sharedWith: entry.sharedWith,
+      lentTo: lentTo(entry),
       doubt: entry.doubt,
       expiresAt: entry.expiresAt,
     })),
@@ -35,6 +38,17 @@ export async function runList(cli: Cli, options: ListOptions): Promise<void> {
   if (!cli.json) for (const note of notes) cli.say(`note: ${showText(note.text, 300)}`);
 }
 
+function lentTo({ lent }: IndexEntry): ListDocument['identities'][number]['lentTo'] {
+  if (lent === null) return null;
+  return { tool: 'codex', folder: lent.folder, what: lent.what, until: lent.until ?? null };
+}
+
+function lentText({ folder, what, until }: NonNullable<ReturnType<typeof lentTo>>): string {
+  const where = `the Codex CLI in ${showText(folder, 120)}`;
+  if (what === 'grant') return `handed over to ${where}`;
+  return `lent to ${where}${until === null ? '' : ` until ${shortTime(until)}`}`;
+}
+
 function text({ identities, slot, occupant }: ListDocument): string {
   if (identities.length === 0) {
     return 'no identity is stored yet: log in with codex login --device-auth, then codex-router import';
@@ -44,6 +58,7 @@ function text({ identities, slot, occupant }: ListDocument): string {
   const shared = identities.filter(({ sharedWith }) => sharedWith !== null);
   for (const person of shared) lines.push(`shared with Codex: ${phrase(person)}`);
   for (const person of identities) {
+    if (person.lentTo !== null) lines.push(`${lentText(person.lentTo)}: ${phrase(person)}`);
     if (person.doubt !== null) lines.push(`${DOUBTED[person.doubt]}: ${phrase(person)}`);
   }
   if (slot !== null) {
@@ -60,5 +75,7 @@ const DOUBTED = {
   'refresh-sent': 'its last refresh got no answer, codex-router refresh asks again',
   'login-needed': 'the server has ended this login, log it in again and import it',
   restored: 'put back from a back-up, it may have been spent',
+  'lost-outside': 'Codex had it and may have spent or revoked it, codex-router refresh tells',
   'taken-over': 'another codex-router took it over, log it in again and import it',
+  'revoke-sent': 'its logout did not end, codex-router logout ends it',
 } as const;

@@ -44,7 +44,7 @@ export async function runRemove(cli: Cli, selector: string, options: RemoveOptio
   }
   const done = await carryOutRemoval(deps, removal, options.fromSlot ?? false);
   const document = removeDocument(done, 'removed');
-  cli.print(document, () => `${phrase(document.identity)} is forgotten here${cleared(document)}`);
+  cli.print(document, () => forgotten(document));
   if (!cli.json) for (const { text } of document.notes) cli.say(`  note      ${showText(text, 300)}`);
 }
 
@@ -64,7 +64,7 @@ function preview({ identity, clearedSlots, unpinned, next, notes }: RemoveDocume
   return [
     `will forget ${phrase(identity)}`,
     `  account   ${showText(identity.accountId, 80)} / ${showText(identity.userId, 80)}`,
-    '  tokens    the sealed record is deleted; nothing is revoked at the server',
+    '  tokens    the sealed record is deleted; nothing is revoked at the server (codex-router logout does that too)',
     ...clearedSlots.map(
       ({ agent, profileId }) => `  slot      ${profileId} of agent ${showText(agent)} is cleared`,
     ),
@@ -74,11 +74,15 @@ function preview({ identity, clearedSlots, unpinned, next, notes }: RemoveDocume
   ];
 }
 
+function forgotten(document: RemoveDocument): string {
+  return `${phrase(document.identity)} is forgotten here, and not revoked: other copies of the login still work${cleared(document)}`;
+}
+
 function cleared({ clearedSlots, next }: RemoveDocument): string {
   return clearedSlots.length === 0 ? '' : `; the slot is empty, ${nextText(next)}`;
 }
 
-function nextText(next: readonly string[]): string {
+export function nextText(next: readonly string[]): string {
   if (next.length === 0) return 'OpenClaw has no Codex login left: codex-router use <another>';
   return `OpenClaw uses ${next.map((id) => showText(id, 60)).join(', ')} next`;
 }

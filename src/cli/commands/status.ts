@@ -1,5 +1,6 @@
 import { RouterError } from '../../errors.js';
 import { vaultStatus } from '../../repo/vault-status.js';
+import { leftFindings } from '../../router/finish-adds.js';
 import { status } from '../../router/status.js';
 import type { HostNote } from '../../slot/host.js';
 import { showText } from '../../text.js';
@@ -12,10 +13,11 @@ import { phrase } from '../people.js';
 /** `codex-router status`: looks, and only looks. */
 export async function runStatus(cli: Cli, options: HostOptions): Promise<void> {
   const parts = compose(cli, options);
-  const [seen, vault, leftover] = await Promise.all([
+  const [seen, vault, leftover, adds] = await Promise.all([
     status(parts.repo, parts.host, parts.journal, cli.env),
     vaultStatus(parts.repoDeps),
     leftoverNotes(parts),
+    addNotes(parts),
   ]);
   const { host, session, interrupted } = seen;
   const entries = await parts.repo.list();
@@ -42,9 +44,17 @@ export async function runStatus(cli: Cli, options: HostOptions): Promise<void> {
       keySources: vault.keys.map(({ kind }) => kind),
       warnings: [...vault.warnings],
     },
-    notes: [...seen.notes, ...leftover],
+    notes: [...seen.notes, ...leftover, ...adds],
   };
   cli.print(document, () => text(document));
+}
+
+async function addNotes(parts: Parts): Promise<readonly HostNote[]> {
+  const left = leftFindings(await (await parts.isolatedLogins()).left());
+  return left.map(({ code, text, remedy }) => ({
+    code,
+    text: remedy === null ? text : `${text}: ${remedy} stores it`,
+  }));
 }
 
 /** A login that an interrupted import took out of the Codex home is nowhere else: somebody has to say so. */

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
-import type { Env } from '../os/folders.js';
+import type { Env } from './folders.js';
 
 /**
  * What is behind a keychain that failed, as far as it can be seen from outside without asking anybody anything.

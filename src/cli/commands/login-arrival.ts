@@ -1,0 +1,263 @@
+import { RouterError } from '../../errors.js';
+import type { Holding } from '../../holding.js';
+import { sameIdentity } from '../../identity.js';
+import type { IndexEntry, OpenRepo } from '../../repo/repo.js';
+import { parseAlias } from '../../router/alias.js';
+import { type Expectation, expected, parseExpectation, requireExpected } from '../../router/expectation.js';
+import { type Kept, keepLogin } from '../../router/keep-login.js';
+import type { AccountAnswer, LoginIssuer } from '../../router/login-issuer.js';
+import { sweepPending } from '../../router/pending-login.js';
+import { nameOf } from '../../router/resolve.js';
+import type { Host, HostNote } from '../../slot/host.js';
+import { showText } from '../../text.js';
+import { hostOrNull, pendingDeps } from '../adapt.js';
+import type { Cli } from '../cli.js';
+import { compose, type Parts } from '../compose.js';
+import type { HostOptions, KeyOptions } from '../options.js';
+import { phrase } from '../people.js';
+import { finishLeftAdds } from './finish-adds.js';
+
+/** Options of every command that makes a login. */
+export interface ArrivalOptions extends HostOptions, KeyOptions {
+  readonly alias?: string;
+  readonly expect?: string;
+  readonly yes?: boolean;
+}
+
+/** What is ready for a login before a person is sent to the browser for it. */
+export interface Reception {
+  readonly cli: Cli;
+  readonly parts: Parts;
+  readonly issuer: LoginIssuer;
+  readonly repo: OpenRepo;
+  readonly host: Host | null;
+  readonly source: 'login' | 'add';
+  readonly wanted: Expectation | null;
+  readonly alias: string | null;
+  /** Whether it is kept without a question. */
+  readonly yes: boolean;
+  readonly notes: readonly HostNote[];
+  /** Null when the login is nowhere but in this process. */
+  readonly aside: Aside | null;
+}
+
+/** The file in which another program left the login, and from which a later run takes it. */
+export interface Aside {
+  /** Deletes it, durably. */
+  drop(): Promise<void>;
+  /** The command of that later run. */
+  readonly next: string;
+}
+
+/**
+ * Everything that can refuse a login is asked before a person logs in: the options, the vault (made on a first run), the OpenClaw.
+ * @throws CHOICE_NEEDED where a question would be asked and cannot; USAGE; KEY*, VAULT_*
+ */
+export async function prepareArrival(
+  cli: Cli,
+  options: ArrivalOptions,
+  source: Reception['source'],
+): Promise<Reception> {
+  const yes = options.yes ?? false;
+  if (!yes && !cli.terminal.canAsk) {
+    throw new RouterError(
+      'CHOICE_NEEDED',
+      'whether to keep the login has to be confirmed, and there is no terminal to ask on',
+      { hint: 'add --yes, and --expect <accountId> to be sure whose it is' },
+    );
+  }
+  const parts = compose(cli, options, true);
+  if (source === 'login') {
+    await finishLeftAdds(cli, options);
+    await sweepPending(await pendingDeps(cli, parts));
+  }
+  const wanted = options.expect === undefined ? null : parseExpectation(options.expect);
+  const alias =
+    options.alias === undefined ? null : freeAlias(options.alias, wanted, await parts.repo.list());
+  const notes: HostNote[] = [];
+  const host = await parts.besideKeychain(() => hostOrNote(parts, notes));
+  const repo = await parts.openRepo();
+  // What is wrong with the store is told now, not when there is a login to be lost.
+  await repo.list();
+  const issuer = await parts.issuer();
+  return { cli, parts, issuer, repo, host, source, wanted, alias, yes, notes, aside: null };
+}
+
+/** An alias of the identity that is expected is its own. @throws USAGE */
+export function freeAlias(text: string, wanted: Expectation | null, entries: readonly IndexEntry[]): string {
+  const [own, another] = wanted === null ? [] : expected(wanted, entries);
+  return parseAlias(text, another === undefined ? (own ?? null) : null, entries);
+}
+
+/** A login is stored whatever is the matter with the OpenClaw beside it. */
+async function hostOrNote(parts: Parts, notes: HostNote[]): Promise<Host | null> {
+  try {
+    return await hostOrNull(parts);
+  } catch (error) {
+    if (!(error instanceof RouterError)) throw error;
+    notes.push({ code: error.code, text: `OpenClaw was not looked at: ${error.message}` });
+    return null;
+  }
+}
+
+/** What became of a login that arrived. */
+export interface Arrival {
+  readonly kept: Kept;
+  readonly notes: readonly HostNote[];
+}
+
+/**
+ * Takes a login in: whose it is, what the backend says of its account, the person's word, and then it is stored. It runs to an end that
+ * leaves nothing behind although a signal arrives: a login that is refused, discarded or interrupted is revoked, as well as that can be
+ * done, and the error says so. One that could not be stored is not revoked, because its record may be there.
+ * @param fetch gets the login: the exchange of a code, or the reading of a file
+ * @throws IDENTITY_UNEXPECTED, INTERRUPTED, LOGIN_NEEDED; what `fetch` and `keepLogin` throw
+ */
+export async function receive(reception: Reception, fetch: () => Promise<Holding>): Promise<Arrival> {
+  return reception.cli.interruption.critical(async () => {
+    const came = await fetch();
+    const decided = await decide(reception, came).catch(async (error: unknown) => {
+      throw await discarded(reception, came, error);
+    });
+    const kept = await store(reception, decided.holding, decided.verified);
+    return { kept, notes: [...decided.notes, ...kept.notes] };
+  });
+}
+
+interface Decided {
+  readonly holding: Holding;
+  readonly verified: boolean;
+  readonly notes: readonly HostNote[];
+}
+
+/** @throws unless it is to be kept */
+async function decide(reception: Reception, came: Holding): Promise<Decided> {
+  const { cli, repo, wanted, issuer, yes } = reception;
+  const { signal } = cli.interruption;
+  const entries = await repo.list();
+  if (wanted !== null) requireExpected(came.identity, wanted, entries);
+  signal.throwIfAborted();
+  const account = await issuer.account(came, signal);
+  signal.throwIfAborted();
+  if (account.kind === 'ended') {
+    throw new RouterError('LOGIN_NEEDED', `the issuer has ended this login already: ${account.why}`, {
+      hint: 'log in again',
+    });
+  }
+  const holding = named(came, account);
+  const notes = [...reception.notes, ...accountNotes(account)];
+  introduce(cli, holding, account, entries);
+  if (!yes) await askToKeep(cli);
+  return { holding, verified: account.kind === 'known', notes };
+}
+
+function named(came: Holding, account: AccountAnswer): Holding {
+  if (account.kind !== 'known') return came;
+  const { workspace, plan } = account;
+  return { ...came, identity: { ...came.identity, workspace, plan: came.identity.plan ?? plan } };
+}
+
+function accountNotes(account: AccountAnswer): readonly HostNote[] {
+  if (account.kind === 'unknown') {
+    return [{ code: 'ACCOUNT_UNKNOWN', text: `the name of its workspace is not known: ${account.why}` }];
+  }
+  if (account.kind !== 'known' || !account.isDeactivated) return [];
+  return [{ code: 'WORKSPACE_DEACTIVATED', text: 'its workspace is deactivated, so it may be of no use' }];
+}
+
+function introduce(
+  { say }: Cli,
+  { identity }: Holding,
+  account: AccountAnswer,
+  entries: readonly IndexEntry[],
+): void {
+  const { accountId, userId, email, plan, workspace } = identity;
+  const stored = entries.find((entry) => sameIdentity(entry.identity, identity));
+  const personal = account.kind === 'known' ? 'none: a personal account' : 'not known';
+  say(`logged in as ${showText(email, 80)}`, { identity });
+  say(`  account    ${showText(accountId, 80)} / ${showText(userId, 80)}`);
+  say(`  workspace  ${workspace === null ? personal : showText(workspace)}`);
+  say(`  plan       ${showText(plan)}`);
+  say(
+    `  stored     ${stored === undefined ? 'not yet' : `already, as ${showText(nameOf(stored), 80)}: this is the newer login`}`,
+  );
+}
+
+/** @throws INTERRUPTED unless the person wants it */
+async function askToKeep({ terminal }: Cli): Promise<void> {
+  const answer = await terminal.ask('Keep this login?', [
+    { value: 'keep', label: 'Keep it' },
+    { value: 'discard', label: 'Discard it', hint: 'it is revoked at the issuer' },
+  ]);
+  if (answer === 'discard') throw new RouterError('INTERRUPTED', DISCARDED);
+}
+
+/** ms that an end which a person wants waits for the issuer. */
+const REVOKE_MS = 10_000;
+
+/** Whether nobody said what is to become of it: a signal, or a question left unanswered. */
+function isUndecided({ cli }: Reception, error: unknown): boolean {
+  if (!(error instanceof RouterError)) return cli.interruption.signal.aborted;
+  return error.code === 'INTERRUPTED' && error.message !== DISCARDED;
+}
+
+const DISCARDED = 'the login was discarded';
+
+/** Revokes what nobody will use, and says so in the error that it ends in. */
+async function discarded(reception: Reception, { grant }: Holding, error: unknown): Promise<unknown> {
+  const { parts, source, aside } = reception;
+  if (aside !== null && isUndecided(reception, error)) {
+    const hint = `nothing was stored yet; ${aside.next} finishes it`;
+    return new RouterError('INTERRUPTED', 'stopped, the login is left where it was made', {
+      hint,
+      cause: error,
+    });
+  }
+  // First: killed in between, a later run must not take in what is revoked.
+  await aside?.drop();
+  const end = await parts.revocation.revoke(grant, AbortSignal.timeout(REVOKE_MS));
+  const isEnded = error instanceof RouterError && error.code === 'LOGIN_NEEDED';
+  const what =
+    end.kind === 'revoked' || isEnded
+      ? 'it was revoked at the issuer'
+      : `it could not be revoked at the issuer (${end.why}) and stays valid there`;
+  const hint = `nothing was stored, ${what}`;
+  if (error instanceof RouterError) {
+    const { code, message } = error;
+    const next = error.hint ?? `codex-router ${source} starts again`;
+    return new RouterError(code, message, { hint: `${hint}; ${next}`, cause: error });
+  }
+  // A question that a signal ended.
+  if (error instanceof Error && error.name === 'AbortError') {
+    return new RouterError('INTERRUPTED', 'stopped, the login was discarded', { hint, cause: error });
+  }
+  return error;
+}
+
+/** There is no second copy of it: on a terminal a person may mend what is wrong and try again. */
+async function store(reception: Reception, holding: Holding, verified: boolean): Promise<Kept> {
+  const { cli, parts, host, repo, source, alias, aside } = reception;
+  const { hostAt, outside, journal, withLock, withGrantLock } = parts;
+  const { critical, signal } = cli.interruption;
+  const deps = { host, hostAt, outside, journal, withLock, withGrantLock, critical, now: cli.now };
+  for (;;) {
+    try {
+      return await keepLogin(deps, repo, { holding, source, verified, alias });
+    } catch (error) {
+      if (!(error instanceof RouterError)) throw error;
+      const who = phrase({ ...holding.identity, alias: null });
+      const message = `the login of ${who} was made, but could not be stored: ${error.message}`;
+      const hint = `${error.hint ?? 'mend that'}; ${aside === null ? 'then log in again' : `then ${aside.next}, which has it still`}`;
+      const refusal = new RouterError(error.code, message, { hint, cause: error });
+      if (!cli.terminal.canAsk || signal.aborted) throw refusal;
+      cli.say(message);
+      const answer = await cli.terminal
+        .ask('Try to store it again?', [
+          { value: 'again', label: 'Try again' },
+          { value: 'stop', label: 'Give it up' },
+        ])
+        .catch(() => 'stop');
+      if (answer === 'stop') throw refusal;
+    }
+  }
+}

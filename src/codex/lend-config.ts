@@ -1,0 +1,60 @@
+import { join } from 'node:path';
+import { RouterError } from '../errors.js';
+import type { Identity } from '../identity.js';
+import { readLoginFile } from './login-file.js';
+
+/**
+ * Refuses a Codex home whose config.toml would ignore, move or delete what is lent to it: 0.169 deletes an auth.json, whole logins
+ * included, that `forced_login_method` or `forced_chatgpt_workspace_id` rules out, and reads none with a store that is no file (measured).
+ *
+ * Not seen: what only a profile of that file, a managed configuration or the command line sets.
+ * @throws PLATFORM_UNSUPPORTED, IDENTITY_UNEXPECTED, IO
+ */
+export async function admitConfig(folder: string, { accountId }: Identity): Promise<void> {
+  const path = join(folder, 'config.toml');
+  const lines = topLevelOf((await readLoginFile(path)) ?? '');
+  const [store = 'file'] = valuesOf('cli_auth_credentials_store', lines);
+  if (store !== 'file') {
+    throw new RouterError(
+      'PLATFORM_UNSUPPORTED',
+      `${path} keeps the login of Codex in a store that is no file (cli_auth_credentials_store), and only to a file can be lent`,
+      {
+        hint: 'lend to another folder: CODEX_HOME=<folder> codex-router lend ..., then CODEX_HOME=<folder> codex',
+      },
+    );
+  }
+  const [method = 'chatgpt'] = valuesOf('forced_login_method', lines);
+  if (method !== 'chatgpt') {
+    throw new RouterError(
+      'PLATFORM_UNSUPPORTED',
+      `${path} allows no ChatGPT login (forced_login_method): Codex would delete what is lent to it`,
+      { hint: 'lend to another folder: CODEX_HOME=<folder> codex-router lend ...' },
+    );
+  }
+  const allowed = valuesOf('forced_chatgpt_workspace_id', lines);
+  if (allowed.length > 0 && !allowed.includes(accountId)) {
+    throw new RouterError(
+      'IDENTITY_UNEXPECTED',
+      `${path} allows other workspaces only (forced_chatgpt_workspace_id): Codex would delete what is lent to it`,
+      { hint: 'lend to another folder: CODEX_HOME=<folder> codex-router lend ...' },
+    );
+  }
+}
+
+/** Up to the first table: what comes after belongs to it. */
+function topLevelOf(config: string): string {
+  const lines = config.split(/\r?\n/);
+  const table = lines.findIndex((line) => /^\s*\[/.test(line));
+  return (table < 0 ? lines : lines.slice(0, table)).map((line) => line.replace(/^\s*#.*/, '')).join('\n');
+}
+
+/** The strings of a key, of one or of a list of them; a light reading of TOML. Empty when it is not set. */
+function valuesOf(key: string, lines: string): readonly string[] {
+  const value = new RegExp(
+    `^[ \\t]*"?${key}"?[ \\t]*=[ \\t]*(\\[[^\\]]*\\]|"[^"\\n]*"|'[^'\\n]*')`,
+    'm',
+  ).exec(lines)?.[1];
+  return [...(value ?? '').matchAll(/"([^"\n]*)"|'([^'\n]*)'/g)].flatMap(
+    ([, double, single]) => double ?? single ?? [],
+  );
+}

@@ -1,0 +1,417 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import t, { type Test } from 'tap';
+import { findCanary } from '../kit/canary.js';
+import { type Issuer, startIssuer } from '../kit/issuer.js';
+import { runProcess } from '../kit/process.js';
+import { leaksOf, type RouterOptions, router, type Sandbox, sandbox } from '../kit/router.js';
+import { makeState, readJson, SLOT, writeJson } from '../kit/state.js';
+import { codexAuthJson, type Login, loginOf, people } from '../kit/tokens.js';
+
+const PASSPHRASE = 'correct horse battery staple';
+const AGE = existsSync('/usr/bin/age') && existsSync('/usr/bin/age-keygen');
+const withoutAge = AGE ? false : "Debian's age is not installed";
+
+interface Machine {
+  readonly box: Sandbox;
+  run(args: readonly string[], options?: RouterOptions): ReturnType<typeof router>;
+  add(alias: string, login: Login): Promise<void>;
+}
+
+function machine(t: Test, issuer: Issuer | null = null): Machine {
+  const box = sandbox(t);
+  const env: Record<string, string> = {
+    CODEX_ROUTER_KEY: 'file',
+    ...(issuer !== null && { CODEX_ROUTER_TEST_ISSUER: issuer.url }),
+  };
+  const run: Machine['run'] = (args, options = {}) =>
+    router(box, args, { ...options, env: { ...env, ...options.env } });
+  t.teardown(() => {
+    const leaks = leaksOf(box);
+    if (leaks.length > 0) throw new Error(`tokens leaked: ${JSON.stringify(leaks)}`);
+  });
+  return {
+    box,
+    run,
+    add: async (alias, login) => {
+      const added = await run(['import', '--from', '-', '--alias', alias], { input: codexAuthJson(login) });
+      if (added.code !== 0) throw new Error(added.stderr);
+    },
+  };
+}
+
+/** Writes a file that only its owner can read; its path. */
+function secretFile({ root }: Sandbox, name: string, text: string): string {
+  const file = path.join(root, name);
+  writeFileSync(file, text, { mode: 0o600 });
+  return file;
+}
+
+/** A key pair of Debian's age: the key file, and the recipient. */
+function keyPair(box: Sandbox): { file: string; recipient: string } {
+  const file = path.join(box.root, 'age-key.txt');
+  spawnSync('/usr/bin/age-keygen', ['-o', file]);
+  const recipient = spawnSync('/usr/bin/age-keygen', ['-y', file]).stdout.toString().trim();
+  return { file, recipient };
+}
+
+const listed = async ({ run }: Machine) => (await run(['list', '--json'])).json.identities;
+
+t.test(
+  'what one machine exports to a key, another imports; age opens it, and nobody else',
+  { skip: withoutAge },
+  async (t) => {
+    const [here, there] = [machine(t), machine(t)];
+    const [alice, bob] = [loginOf('alice'), loginOf('bob')];
+    await here.add('home', alice);
+    await here.add('work', bob);
+    const key = keyPair(there.box);
+    const file = path.join(here.box.root, 'logins.age');
+    const made = await here.run(['export', '--to', file, '--recipient', key.recipient, '--json']);
+    t.equal(made.code, 0, made.stderr);
+    t.match(made.json, {
+      result: 'exported',
+      file,
+      closedBy: 'recipients',
+      armor: false,
+      identities: [
+        { identity: { alias: 'home' }, heldBy: null },
+        { identity: { alias: 'work' }, heldBy: null },
+      ],
+      notes: [{ code: 'COPY', text: /stops working as soon as the other is refreshed/ }],
+    });
+    t.equal(statSync(file).mode & 0o777, 0o600);
+    t.strictSame(findCanary([file]), [], 'nothing of a token can be read in it');
+    t.strictSame(
+      readdirSync(here.box.root).filter((name) => name.endsWith('.tmp')),
+      [],
+    );
+
+    const opened = spawnSync('/usr/bin/age', ['-d', '-i', key.file, file]);
+    t.equal(opened.status, 0, opened.stderr.toString());
+    const document = JSON.parse(opened.stdout.toString());
+    t.match(document, {
+      format: 'codex-router-export',
+      version: 1,
+      identities: [
+        { grant: { refreshToken: alice.refresh } },
+        { alias: 'work', grant: { accessToken: bob.access } },
+      ],
+    });
+
+    const preview = await there.run([
+      'import',
+      '--from',
+      file,
+      '--identity',
+      key.file,
+      '--dry-run',
+      '--json',
+    ]);
+    t.match(preview.json.imported, [{ result: 'added' }, { result: 'added' }], preview.stderr);
+    t.strictSame(await listed(there), []);
+    const read = await there.run(['import', '--from', file, '--identity', key.file, '--json']);
+    t.equal(read.code, 0, read.stderr);
+    t.match(read.json.imported, [{ source: 'archive', verified: false }, { identity: { alias: 'work' } }]);
+    t.match(await listed(there), [
+      { alias: 'home', doubt: 'restored', email: people.alice.email },
+      { alias: 'work', doubt: 'restored', accountId: people.bob.accountId },
+    ]);
+    const again = await there.run(['import', '--from', file, '--identity', key.file, '--json']);
+    t.match(again.json, { result: 'unchanged' });
+
+    t.match(await there.run(['import', '--from', file, '--json']), {
+      code: 2,
+      json: { error: { code: 'CHOICE_NEEDED', hint: /--identity/ } },
+    });
+    const other = path.join(there.box.root, 'other.txt');
+    spawnSync('/usr/bin/age-keygen', ['-o', other]);
+    t.match(await there.run(['import', '--from', file, '--identity', other, '--json']), {
+      json: { error: { code: 'KEY_WRONG', message: /none of the keys given opens/ } },
+    });
+  },
+);
+
+t.test(
+  'a passphrase from a file, and as text; a wrong one, a cut file and another file are three sentences',
+  async (t) => {
+    const [here, there] = [machine(t), machine(t)];
+    await here.add('home', loginOf('alice'));
+    const file = path.join(here.box.root, 'logins.age');
+    const secret = secretFile(here.box, 'pass', `${PASSPHRASE}\n`);
+    const made = await here.run(['export', '--to', file, '--passphrase-file', secret, '--armor', '--json']);
+    t.equal(made.code, 0, made.stderr);
+    t.match(made.json, { closedBy: 'passphrase', armor: true });
+    const whole = readFileSync(file, 'utf8');
+    t.match(whole, /^-----BEGIN AGE ENCRYPTED FILE-----\n/);
+
+    const read = await there.run(['import', '--from', file, '--passphrase-file', '-', '--json'], {
+      input: PASSPHRASE,
+    });
+    t.equal(read.code, 0, read.stderr);
+    t.match(await listed(there), [{ alias: 'home' }]);
+
+    const says = async (content: string | Buffer, code: string, message: RegExp, pass = PASSPHRASE) => {
+      const broken = path.join(there.box.root, 'broken.age');
+      writeFileSync(broken, content, { mode: 0o600 });
+      const args = [
+        'import',
+        '--from',
+        broken,
+        '--passphrase-file',
+        secretFile(there.box, 'pass', pass),
+        '--json',
+      ];
+      t.match(await there.run(args), { json: { error: { code, message } } }, String(message));
+    };
+    await says(whole, 'KEY_WRONG', /the passphrase does not open/, 'incorrect horse');
+    await says(whole.slice(0, -200), 'ARCHIVE_UNREADABLE', /damaged, cut off/);
+    const binary = Buffer.from(whole.split('\n').slice(1, -2).join(''), 'base64');
+    await says(binary.subarray(0, -5), 'ARCHIVE_UNREADABLE', /damaged, cut off/);
+    await says('-----BEGIN AGE ENCRYPTED FILE-----\nnot base64\n', 'ARCHIVE_UNREADABLE', /damaged, cut off/);
+    const plain = (version: number) =>
+      JSON.stringify({ format: 'codex-router-export', version, identities: [] });
+    await says(plain(2), 'ARCHIVE_UNREADABLE', /made by a later codex-router \(version 2\)/);
+    await says('{"format":"codex-router-export"}', 'ARCHIVE_UNREADABLE', /no export of codex-router/);
+    t.match(await there.run(['import', '--from', file, '--json']), {
+      code: 2,
+      json: { error: { code: 'CHOICE_NEEDED' } },
+    });
+  },
+);
+
+t.test(
+  'on a terminal the passphrase is asked for twice and not shown; age opens it with the same one',
+  { skip: withoutAge },
+  async (t) => {
+    const here = machine(t);
+    const alice = loginOf('alice');
+    await here.add('home', alice);
+    const file = path.join(here.box.root, 'logins.age');
+    const type = (text: string) => `${text}\r`;
+    const differ = await here.run(['export', '--to', file], {
+      tty: [
+        { after: 'passphrase for the export', send: type(PASSPHRASE) },
+        { after: 'the same passphrase again', send: type('another one') },
+      ],
+    });
+    t.match(differ.stdout, /the two passphrases differ/);
+    t.notOk(existsSync(file));
+    const made = await here.run(['export', '--to', file], {
+      tty: [
+        { after: 'passphrase for the export', send: type(PASSPHRASE) },
+        { after: 'the same passphrase again', send: type(PASSPHRASE) },
+      ],
+    });
+    t.equal(made.code, 0, made.stdout);
+    t.match(made.stdout, /1 identity is in .*logins\.age/);
+    t.notMatch(made.stdout, PASSPHRASE);
+    let asked = false;
+    const opened = await runProcess(
+      [
+        '/usr/bin/script',
+        '--quiet',
+        '--return',
+        '--echo',
+        'always',
+        '--command',
+        `age -d -o plain.json '${file}'`,
+        '/dev/null',
+      ],
+      {
+        env: { PATH: '/usr/bin:/bin', TERM: 'dumb', SHELL: '/bin/sh' },
+        cwd: here.box.root,
+        onOutput: (output) => {
+          if (asked || !output.includes('Enter passphrase')) return null;
+          asked = true;
+          return type(PASSPHRASE);
+        },
+      },
+    );
+    t.equal(opened.code, 0, opened.stdout);
+    const document = readJson(path.join(here.box.root, 'plain.json'));
+    t.match(document, { identities: [{ alias: 'home', grant: { refreshToken: alice.refresh } }] });
+  },
+);
+
+t.test('an archive that the age program made is imported', { skip: withoutAge }, async (t) => {
+  const [here, there] = [machine(t), machine(t)];
+  await here.add('home', loginOf('alice'));
+  const key = keyPair(there.box);
+  const plain = path.join(here.box.root, 'plain.json');
+  t.match(await here.run(['export', '--to', plain, '--plaintext', '--json']), {
+    code: 2,
+    json: { error: { code: 'CHOICE_NEEDED', hint: /--yes-write-my-tokens-unencrypted/ } },
+  });
+  t.notOk(existsSync(plain), 'once is not enough');
+  const made = await here.run([
+    'export',
+    '--to',
+    plain,
+    '--plaintext',
+    '--yes-write-my-tokens-unencrypted',
+    '--json',
+  ]);
+  t.match(made.json, { closedBy: null }, made.stderr);
+  t.equal(statSync(plain).mode & 0o777, 0o600);
+  const direct = machine(t);
+  t.match((await direct.run(['import', '--from', plain, '--json'])).json.imported, [{ source: 'archive' }]);
+
+  for (const flags of [[], ['--armor']]) {
+    const file = path.join(there.box.root, `made${flags.length}.age`);
+    const sealed = spawnSync('/usr/bin/age', ['-r', key.recipient, ...flags, '-o', file, plain]);
+    t.equal(sealed.status, 0, sealed.stderr.toString());
+    const read = await there.run(['import', '--from', file, '--identity', key.file, '--json']);
+    t.match(read.json, { ok: true, imported: [{ identity: { alias: 'home' } }] }, read.stderr);
+  }
+});
+
+t.test('unencrypted on a terminal is asked about, and no is no', async (t) => {
+  const here = machine(t);
+  await here.add('home', loginOf('alice'));
+  const plain = path.join(here.box.root, 'plain.json');
+  const no = await here.run(['export', '--to', plain, '--plaintext'], {
+    tty: [{ after: 'Write them unencrypted?', send: '\r' }],
+  });
+  t.match(no.stdout, /nothing was written/);
+  t.notOk(existsSync(plain));
+});
+
+t.test('a file that is there is replaced only when that is said, and is whole at any time', async (t) => {
+  const here = machine(t);
+  await here.add('home', loginOf('alice'));
+  const file = secretFile(here.box, 'logins.age', 'mine');
+  const args = ['export', '--to', file, '--recipient', RECIPIENT, '--json'];
+  t.match(await here.run(args), { code: 2, json: { error: { code: 'CHOICE_NEEDED', hint: /--force/ } } });
+  t.equal(readFileSync(file, 'utf8'), 'mine');
+  t.equal((await here.run([...args, '--force'])).code, 0);
+  t.match(readFileSync(file, 'latin1'), /^age-encryption\.org\/v1\n-> X25519 /);
+  t.match(
+    await here.run([
+      'export',
+      '--to',
+      path.join(here.box.root, 'no', 'x'),
+      '--recipient',
+      RECIPIENT,
+      '--json',
+    ]),
+    {
+      json: { error: { code: 'IO' } },
+    },
+  );
+});
+
+/** Nobody's: its key was thrown away. */
+const RECIPIENT = 'age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p';
+
+t.test('what cannot be is said before anything is read or written', async (t) => {
+  const here = machine(t);
+  const file = path.join(here.box.root, 'x.age');
+  const says = async (args: readonly string[], code: string, message: RegExp, input?: string) =>
+    t.match(
+      await here.run(['export', '--to', file, ...args, '--json'], input === undefined ? {} : { input }),
+      { json: { error: { code, message } } },
+      String(message),
+    );
+  await says(['--recipient', RECIPIENT], 'VAULT_MISSING', /./);
+  await here.add('home', loginOf('alice'));
+  await says([], 'CHOICE_NEEDED', /needs a passphrase, and there is no terminal/);
+  await says(['--recipient', 'age1nonsense'], 'USAGE', /age1nonsense is no age recipient/);
+  const secret = 'AGE-SECRET-KEY-1CANARYCANARY';
+  await says(['--recipient', secret], 'USAGE', /what was given is no age recipient/);
+  await says(['--recipient', RECIPIENT, '--passphrase'], 'USAGE', /exclude each other/);
+  await says(['--passphrase-file', '-'], 'USAGE', /at least 8 characters/, 'short');
+  await says(['nobody', '--recipient', RECIPIENT], 'IDENTITY_NOT_FOUND', /./);
+  t.notOk(existsSync(file));
+});
+
+t.test(
+  'an export takes home what OpenClaw has refreshed, and says whose copies it will outdate',
+  { skip: withoutAge },
+  async (t) => {
+    const issuer = await startIssuer(t);
+    const here = machine(t, issuer);
+    const state = makeState(here.box.stateDir, { release: '2026.5.7', slot: null });
+    await here.add('home', issuer.mint(people.alice));
+    await here.add('work', issuer.mint(people.bob));
+    await here.run(['use', 'home']);
+    const store = readJson(state.paths().profiles) as {
+      profiles: Record<string, { refresh: string; access: string }>;
+    };
+    const slot = store.profiles[SLOT];
+    const fresh = await issuer.refresh(slot?.refresh ?? '');
+    if (!fresh.ok || slot === undefined) throw new Error('no refresh');
+    slot.refresh = fresh.refresh;
+    slot.access = fresh.access;
+    writeJson(state.paths().profiles, store);
+
+    const key = keyPair(here.box);
+    const file = path.join(here.box.root, 'logins.age');
+    const made = await here.run(['export', '--to', file, '--recipient', key.recipient, '--json']);
+    t.match(made.json, {
+      identities: [{ heldBy: "OpenClaw's agent main" }, { heldBy: null }],
+      notes: [
+        { code: 'TAKEN_HOME' },
+        { code: 'COPY_WILL_AGE', text: /^home: OpenClaw's agent main runs on this login/ },
+        { code: 'COPY' },
+      ],
+    });
+    const opened = spawnSync('/usr/bin/age', ['-d', '-i', key.file, file]);
+    t.equal(JSON.parse(opened.stdout.toString()).identities[0].grant.refreshToken, fresh.refresh);
+    t.equal(issuer.of('refresh').length, 1, "OpenClaw's own, and none of ours");
+
+    const only = path.join(here.box.root, 'only.age');
+    t.match((await here.run(['export', 'work', '--to', only, '--recipient', key.recipient, '--json'])).json, {
+      identities: [{ identity: { alias: 'work' } }],
+    });
+  },
+);
+
+t.test(
+  'an older export never replaces a newer login, and what is imported again is tried before it is trusted',
+  { skip: withoutAge },
+  async (t) => {
+    const issuer = await startIssuer(t);
+    const here = machine(t, issuer);
+    const old = issuer.mint(people.alice, { issuedAt: Date.now() - 60_000 });
+    await here.add('home', old);
+    const key = keyPair(here.box);
+    const file = path.join(here.box.root, 'logins.age');
+    const args = ['--identity', key.file, '--json'];
+    await here.run(['export', '--to', file, '--recipient', key.recipient]);
+    t.equal((await here.run(['refresh', 'home'])).code, 0);
+    t.match(await here.run(['import', '--from', file, ...args]), {
+      code: 6,
+      json: { error: { code: 'GRANT_NOT_NEWER' } },
+    });
+    t.match(await listed(here), [{ doubt: null }]);
+    await here.run(['remove', 'home', '--yes']);
+    t.equal((await here.run(['import', '--from', file, ...args])).code, 0);
+    t.match(await listed(here), [{ alias: 'home', doubt: 'restored' }]);
+    t.match((await here.run(['refresh', '--all', '--json'])).json.refreshed, [{ result: 'doubtful' }]);
+    t.equal(issuer.presentations(old.refresh), 1, 'a round does not present it again');
+  },
+);
+
+t.test('an archive with another issuer, or tokens of another person, is taken without those', async (t) => {
+  const here = machine(t);
+  await here.add('home', loginOf('alice'));
+  await here.add('work', loginOf('bob'));
+  await here.add('more', loginOf('carol'));
+  const plain = path.join(here.box.root, 'plain.json');
+  await here.run(['export', '--to', plain, '--plaintext', '--yes-write-my-tokens-unencrypted']);
+  const document = readJson(plain) as { identities: { userId: string; grant: { provenance: unknown } }[] };
+  const [first, second] = document.identities;
+  if (first === undefined || second === undefined) throw new Error('nothing exported');
+  first.grant.provenance = { issuer: 'https://auth.example.test', clientId: 'x' };
+  second.userId = 'user-somebody';
+  writeJson(plain, document);
+  const there = machine(t);
+  mkdirSync(there.box.stateDir, { recursive: true });
+  const read = await there.run(['import', '--from', plain, '--json']);
+  t.match(read.json, {
+    imported: [{ identity: { alias: 'more' } }],
+    skipped: [{ reason: /names an issuer that is not/ }, { reason: /its tokens are of/ }],
+  });
+});
