@@ -60,7 +60,7 @@ export function identityOf(accessToken: Secret, hints: IdentityHints = {}): Iden
       'IDENTITY_UNREADABLE',
       'the access token is not a JWT, so it cannot be told whose it is',
       {
-        hint: 'log in again with codex login, then codex-router import',
+        hint: 'codex-router login makes a new one',
       },
     );
   }

@@ -36,7 +36,7 @@ export function parseUserId(text: unknown): UserId {
 function parseId(text: unknown, what: string): string {
   if (typeof text === 'string' && ID.test(text)) return text;
   throw new RouterError('IDENTITY_UNREADABLE', `the login carries no usable ${what}`, {
-    hint: 'log in again with codex login, then codex-router import',
+    hint: 'codex-router login makes a new one',
   });
 }
 

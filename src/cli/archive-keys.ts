@@ -41,6 +41,11 @@ export function loginArchive(
     largest: LARGEST_ARCHIVE,
     isArchive,
     open: async (bytes, from): Promise<FoundLogins> => {
+      if (from === 'standard input' && (options.passphraseFile === '-' || options.identity === '-')) {
+        throw new RouterError('USAGE', 'standard input cannot be both the archive and what opens it', {
+          hint: 'put one of them into a file',
+        });
+      }
       const plain = await openArchive(
         bytes,
         from,

@@ -71,9 +71,17 @@ export const UninstallDocument = z.strictObject({
     })
     .nullable()
     .describe('null where there is no OpenClaw, or none of ours'),
-  onlyHere: z
-    .array(z.strictObject({ identity: person, why: z.string(), remedy: z.string() }))
-    .describe('whose login nobody else has: while there is one, nothing is removed'),
+  stops: z
+    .array(
+      z.strictObject({
+        code: z.enum(['ONLY_HERE', 'LENT']),
+        identity: person.nullable().describe('null for a login that is not stored yet'),
+        what: z.string(),
+        why: z.string(),
+        remedy: z.string(),
+      }),
+    )
+    .describe('what has to be settled first: while there is any, nothing is removed'),
   removes: z.array(
     z.strictObject({
       kind: z.enum(BELONGING_KINDS),

@@ -38,7 +38,7 @@ export const LogoutDocument = z.strictObject({
   clearedSlots: z.array(slot),
   unpinned: z.array(z.string()),
   next: z.array(z.string()).describe('the profile ids OpenClaw has left for its turns'),
-  sealed: z.int().describe('other logins of this identity in sealed back-ups, which were not revoked'),
+  sealed: z.int().describe('other logins of this identity in sealed back-ups, which are revoked too'),
   notes: z.array(note),
 });
 

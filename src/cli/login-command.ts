@@ -31,7 +31,6 @@ export function addLogin(program: Command, cli: Cli): void {
     // Options behind a subcommand are its own, not those of `login` itself.
     .enablePositionalOptions()
     .action(async (options) => {
-      await (await import('./commands/finish-adds.js')).finishLeftAdds(cli, options);
       if (options.browser) await (await import('./commands/login-browser.js')).runLoginBrowser(cli, options);
       else if (options.open) await (await import('./commands/login.js')).runLogin(cli, options);
       else

@@ -16,7 +16,7 @@ export async function pick(cli: Cli, parts: Parts, agent: string | null): Promis
   const { identities } = await list(parts.repo, parts.host, agent);
   if (identities.length === 0) {
     throw new RouterError('IDENTITY_NOT_FOUND', 'no identity is stored yet', {
-      hint: 'log in with codex login --device-auth, then codex-router import',
+      hint: 'codex-router login',
     });
   }
   return cli.terminal.ask(

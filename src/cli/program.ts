@@ -27,7 +27,7 @@ export function programOf(cli: Cli, version: string, only?: string) {
     .addHelpText(
       'after',
       examples(
-        ['codex login --device-auth && codex-router import', 'store a login'],
+        ['codex-router login --alias work', 'store a login'],
         ['codex-router use work', 'route OpenClaw to it'],
         ['codex-router use -', 'back to the one before'],
         ['codex-router list --json', 'for programs'],

@@ -33,7 +33,8 @@ export interface Terminal {
   write(text: string): void;
   ask<T extends string>(question: string, choices: readonly Choice<T>[]): Promise<T>;
   confirm(question: string): Promise<boolean>;
-  askSecret(question: string): Promise<string>;
+  /** @param mask shown in place of each character; '' for what is too long for that. */
+  askSecret(question: string, mask?: string): Promise<string>;
   /**
    * All of stdin.
    * @param patience ms to wait for the first byte: '' when none came, and stdin is let go. Null waits for ever.
@@ -96,10 +97,10 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
       ]);
       return answer === 'yes';
     },
-    async askSecret(question) {
+    async askSecret(question, mask) {
       if (dumb) return readLine(proc, `${question}: `, signal, true);
       const { password } = await import('@clack/prompts');
-      const answer = await password({ message: question, ...prompt() });
+      const answer = await password({ message: question, ...(mask !== undefined && { mask }), ...prompt() });
       return orInterrupted(typeof answer === 'string' ? answer : undefined);
     },
     readStdin: async (limit, patience) => (await readAll(proc.stdin, limit, patience)).toString('utf8'),

@@ -48,7 +48,11 @@ export function transferCommands(program: Command, cli: Cli): Commands {
           .description('write the stored logins into one file, encrypted with age')
           .argument('[selector...]', 'whom; everybody without it')
           .requiredOption('--to <file>', 'the file, 0600; it must not be there yet')
-          .option('--recipient <age1...>', 'for whoever has this key; may be repeated', gather)
+          .option(
+            '--recipient <key>',
+            'for whoever has the key of this age recipient (age1...); may be repeated',
+            gather,
+          )
           .option('--passphrase', 'with a passphrase, which is asked for; the default on a terminal')
           .option('--passphrase-file <file>', 'with the passphrase in that file, or "-" for standard input')
           .option('--armor', 'as text, to be pasted somewhere')

@@ -26,15 +26,20 @@ export async function checkAccount(
   { identity: { accountId }, grant }: Holding,
   signal: AbortSignal,
 ): Promise<Answer> {
-  const outcome = await send(deps, {
-    method: 'GET',
-    url: `${backendUrl(deps.testIssuer)}/wham/accounts/check`,
-    headers: {
-      authorization: `Bearer ${grant.accessToken.reveal()}`,
-      'chatgpt-account-id': accountId,
+  // Somebody is waiting, and it is only a name.
+  const limits = { whole: 20_000, ...deps.limits };
+  const outcome = await send(
+    { ...deps, limits },
+    {
+      method: 'GET',
+      url: `${backendUrl(deps.testIssuer)}/wham/accounts/check`,
+      headers: {
+        authorization: `Bearer ${grant.accessToken.reveal()}`,
+        'chatgpt-account-id': accountId,
+      },
+      signal,
     },
-    signal,
-  });
+  );
   if (outcome.kind !== 'answered') return { kind: 'unknown', why: outcome.why };
   const { status } = outcome;
   const body = parseJsonObject(outcome.body);

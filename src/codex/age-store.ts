@@ -7,9 +7,7 @@ import { passphraseIdentity, passphraseRecipient } from './age-passphrase.js';
 export interface AgeStore {
   /** The text of an auth.json; null when it holds no login. */
   readonly login: string | null;
-  /** How many other secrets lie in it. */
-  readonly others: number;
-  /** The same store without the login, sealed anew; proved to open and to hold every other secret as it was. */
+  /** The same store without the login, sealed anew; proved to hold every other secret as it was, where there is one. */
   withoutLogin(): Promise<Uint8Array>;
 }
 
@@ -45,7 +43,6 @@ export async function openAgeStore(
   const { [LOGIN]: login, ...others } = secrets;
   return {
     login: textIn(login, where),
-    others: Object.keys(others).length,
     withoutLogin: async () => {
       const rest = JSON.stringify({ ...document, secrets: others });
       const encrypter = new age.Encrypter();
@@ -53,7 +50,8 @@ export async function openAgeStore(
         passphraseRecipient(passphrase, logN, (args, body) => [new age.Stanza(args, body)]),
       );
       const sealed = await encrypter.encrypt(rest);
-      if ((await open(sealed)) === rest) return sealed;
+      // Opening takes seconds again, and proves nothing where nothing else is to be lost.
+      if (Object.keys(others).length === 0 || (await open(sealed)) === rest) return sealed;
       throw new RouterError('BUG', `${basename(where)} could not be sealed anew; it is as it was`);
     },
   };

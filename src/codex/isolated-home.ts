@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import type { Holding } from '../holding.js';
@@ -25,6 +25,8 @@ export interface Contents {
 
 /** Not Codex's: what the `add` was asked for. */
 const WANTED = 'codex-router-add.json';
+/** Nor is this. */
+const ELSEWHERE = 'codex-router-elsewhere';
 
 /**
  * The login has to come to rest in the home itself: with another store it would lie in the person's keyring after the home is gone. The
@@ -90,7 +92,22 @@ export async function readHome(folder: string, testIssuer: string | null): Promi
       trouble ??= error.message;
     }
   }
+  if (trouble === null && existsSync(join(folder, ELSEWHERE))) {
+    trouble = `Codex said that it made one, but left no file: CODEX_HOME=${folder} codex-router import --take looks for it in the keyring; then remove that folder`;
+  }
   return { wanted, holding: null, trouble };
+}
+
+/**
+ * Marks a home whose Codex has ended well without a file: an administrator's configuration (/etc/codex/managed_config.toml, measured with
+ * 0.169) goes before ours, and may send logins to the keyring, where they are found by the name of the home alone.
+ */
+export async function markElsewhere(folder: string): Promise<void> {
+  try {
+    await writeNew(join(folder, ELSEWHERE), '');
+  } catch (error) {
+    throw ioError(error, folder, 'write');
+  }
 }
 
 /**

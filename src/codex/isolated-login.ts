@@ -1,7 +1,15 @@
 import { spawn } from 'node:child_process';
 import type { Env } from '../os/folders.js';
 import { type CodexProgram, findCodex, hasBrowser, notFound } from './codex-program.js';
-import { type Contents, listHomes, makeHome, readHome, removeHome, type Wanted } from './isolated-home.js';
+import {
+  type Contents,
+  listHomes,
+  makeHome,
+  markElsewhere,
+  readHome,
+  removeHome,
+  type Wanted,
+} from './isolated-home.js';
 import { type Use, useOf, useOfOwn } from './isolated-use.js';
 import { isTestIssuer } from './issuer.js';
 
@@ -37,7 +45,11 @@ export function isolatedLogins(deps: IsolatedDeps) {
           const args = ['login', ...(flow === 'device' ? ['--device-auth'] : []), ...issuerFor(testIssuer)];
           return runCodex(codex, args, childEnv(env, folder), folder, signal);
         },
-        look: () => lookAt(testIssuer, folder, useOfOwn(folder)),
+        markElsewhere: () => markElsewhere(folder),
+        look: async () => {
+          const found = await lookAt(testIssuer, folder, 'free');
+          return found.state === 'login' ? found : lookAt(testIssuer, folder, useOfOwn(folder));
+        },
       };
     },
   };

@@ -36,9 +36,14 @@ export function useOf(folder: string, now: number): Use {
   const runs = codexIn(basename(folder));
   if (maker === 'alive' || runs === true) return 'used';
   if (runs === false && tells && maker === 'dead') return 'free';
-  const isYoung = Math.abs(now - statSync(folder).mtimeMs) < LONG;
+  const isYoung = Math.abs(now - changedAt(folder)) < LONG;
   if (!isYoung) return 'free';
   return maker === 'dead' ? 'done-with-login' : 'used';
+}
+
+/** ms epoch; 0 for one that is gone. */
+function changedAt(folder: string): number {
+  return statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
 /** The same of a home of this process, whose Codex has ended: killed alone, its launcher leaves the program itself. */

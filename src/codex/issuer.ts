@@ -15,7 +15,7 @@ export function parseIssuer(text: string, where: string, testIssuer: string | nu
   if (origin === OPENAI_ISSUER) return origin;
   if (origin !== null && isTestIssuer(origin, testIssuer)) return origin;
   throw new RouterError('ISSUER_FOREIGN', `${where} names an issuer that is not ${OPENAI_ISSUER}`, {
-    hint: 'its refresh token would be sent there: log in again with codex login --device-auth',
+    hint: 'its refresh token would be sent there: codex-router login makes one of its own',
   });
 }
 

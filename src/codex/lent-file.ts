@@ -14,8 +14,8 @@ export type LoginFile =
   | { readonly kind: 'login'; readonly holding: Holding }
   /** An access token without a grant, in the form that `accessText` writes. */
   | { readonly kind: 'lent'; readonly identity: Identity; readonly accessToken: Secret }
-  /** Anything else; writing over it would destroy it. */
-  | { readonly kind: 'other'; readonly refusal: RouterError };
+  /** Anything else; writing over it would destroy it. `mayHold`: a login may be in it. */
+  | { readonly kind: 'other'; readonly refusal: RouterError; readonly mayHold: boolean };
 
 /**
  * The text of an auth.json that lets Codex use an access token and nothing more: with this `auth_mode` and no refresh token it neither
@@ -78,13 +78,16 @@ const Lent = z.object({
 export function parseLoginFile(text: string | null, where: string, testIssuer: string | null): LoginFile {
   if (text === null) return { kind: 'empty' };
   const others = otherCredentials(text);
-  if (others.length > 0) return { kind: 'other', refusal: alsoHolds(where, others) };
+  let found: LoginFile;
   try {
-    return parseLent(text) ?? { kind: 'login', holding: parseAuthJson(text, where, testIssuer) };
+    found = parseLent(text) ?? { kind: 'login', holding: parseAuthJson(text, where, testIssuer) };
   } catch (error) {
-    if (error instanceof RouterError) return { kind: 'other', refusal: error };
-    throw error;
+    if (!(error instanceof RouterError)) throw error;
+    found = { kind: 'other', refusal: error, mayHold: error.code !== 'LOGIN_NOT_FOUND' };
   }
+  if (others.length === 0) return found;
+  const mayHold = found.kind === 'login' || (found.kind === 'other' && found.mayHold);
+  return { kind: 'other', refusal: alsoHolds(where, others), mayHold };
 }
 
 /** Whether two readings are of one state: nothing, or the very login or access token. */
@@ -117,7 +120,7 @@ function jsonOf(text: string): unknown {
 function alsoHolds(where: string, others: readonly string[]): RouterError {
   return new RouterError(
     'CHOICE_NEEDED',
-    `${where} holds ${others.join(' and ')}, which lending would destroy`,
-    { hint: 'save that elsewhere and take it out of the file, or lend to another CODEX_HOME' },
+    `${where} holds ${others.join(' and ')}, which writing it anew, or taking it away, would destroy`,
+    { hint: 'save that elsewhere and take it out of the file, then run the command again' },
   );
 }

@@ -202,6 +202,6 @@ function textBoundTo(vaultId: string, purpose: string): string {
 
 function lost(key: IdentityKey, why: string, path: string): RouterError {
   return new RouterError('RECORD_DAMAGED', `the sealed record of ${key} ${why}`, {
-    hint: `put ${path} back from a backup, or log that account in again and codex-router import`,
+    hint: `put ${path} back from a backup, or codex-router login, as that account`,
   });
 }

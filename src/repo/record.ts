@@ -108,7 +108,7 @@ export function openRecord(
       'RECORD_DAMAGED',
       `the sealed record of ${key} was altered or belongs to another vault`,
       {
-        hint: `put ${path} back from a backup, or log that account in again and codex-router import`,
+        hint: `put ${path} back from a backup, or codex-router login, as that account`,
       },
     );
   }

@@ -13,7 +13,7 @@ import { vaultPath } from './vault-path.js';
 /** What lies in our folders. */
 export interface Remains {
   readonly removes: readonly {
-    readonly kind: 'data' | 'key-file' | 'keychain-item' | 'vault';
+    readonly kind: 'data' | 'key-file' | 'keychain-item' | 'vault' | 'folder';
     /** A path, or the account of a keychain item. */
     readonly what: string;
   }[];
@@ -26,12 +26,12 @@ export interface Remains {
 const DAMAGED = '(\\.damaged)?';
 const TEMPORARY = /^\..+\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
 const FILES = new RegExp(`^(index\\.json|journal\\.jsonl|pending-login\\.json)${DAMAGED}$`);
-/** By folder: the names that are ours. Whatever is in a throw-away Codex home is. */
+/** By folder: the names that are ours. A throw-away Codex home goes whole: who asks for it has seen that it holds no login. */
 const FOLDERS: { readonly [folder: string]: RegExp } = {
   records: new RegExp(`^[0-9a-f]{32}${DAMAGED}$`),
   backups: new RegExp(`^\\d{13,16}-[0-9a-f]{32}-[0-9a-f]{8}${DAMAGED}$`),
   locks: /^[0-9a-f]{32}$/,
-  'codex-homes': /./,
+  'codex-homes': /^[1-9]\d*-\d+-[0-9a-f]{12}$/,
 };
 
 /** Held while this runs, and gone with its release. */
@@ -55,11 +55,15 @@ export async function lookAtRemains(deps: VaultDeps): Promise<Remains> {
     }
   }
   const hasVault = (await readTextOrNull(vaultPath(deps.folders))) !== null;
+  const { config } = deps.folders;
+  const isEmptied = (await namesIn(config)).every((name) => keyFiles.has(join(config, name)));
+  const folders = [...(leaves.length === 0 ? [data] : []), ...(isEmptied ? [config] : [])];
   return {
     removes: [
       ...ours.map((what) => ({ kind: 'data' as const, what })),
       ...unlockers.flatMap((one) => keyOf(one) ?? []),
       ...(hasVault ? [{ kind: 'vault' as const, what: vaultPath(deps.folders) }] : []),
+      ...(await there(folders)).map((what) => ({ kind: 'folder' as const, what })),
     ],
     leaves,
     backUps: ours.filter((path) => basename(dirname(path)) === 'backups').length,
@@ -105,6 +109,12 @@ async function unlockersOf({ folders }: VaultDeps): Promise<readonly Unlocker[]>
   const path = vaultPath(folders);
   const text = await readTextOrNull(path);
   return text === null ? [] : parseVaultFile(text, path).unlockers;
+}
+
+async function there(folders: readonly string[]): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const folder of folders) if (await isThere(folder)) found.push(folder);
+  return found;
 }
 
 async function isThere(folder: string): Promise<boolean> {

@@ -107,8 +107,13 @@ export async function holderOf(
   holders.push(...(await heldIn(elsewhere, entry, fingerprint, repo, hostAt, notes)));
   for (const place of outside) {
     const { name, remedy, read } = place;
+    const noted = notes.length;
     const login = await readOrNote(read, name, notes);
-    if (login === null) continue;
+    if (login === null) {
+      // Law 1: what was knowingly left with a holder that cannot be read now, a locked keyring say, counts as being there.
+      if (entry.sharedWith !== null && notes.length > noted) holders.push(unreadable(name, remedy));
+      continue;
+    }
     // What is there instead of a login that was left shared is what its other holder made of it.
     const shared = entry.sharedWith !== null && sameIdentity(login.identity, entry.identity);
     if (shared || repo.fingerprint(login.grant) === fingerprint)
@@ -206,7 +211,7 @@ function isPlaced({ placement }: IndexEntry, { address }: Slot): boolean {
 
 /** Law 1: what we put into a place that cannot be read now counts as being there. */
 function unreadable(name: string, remedy: string): Holder {
-  return { kind: 'unknown', name: `${name}, where it was last put and which cannot be read now,`, remedy };
+  return { kind: 'unknown', name: `${name}, where it was left and which cannot be read now,`, remedy };
 }
 
 /** A host that another codex-router routes now has what we put there: that login is not ours any more. */

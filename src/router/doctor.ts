@@ -43,6 +43,7 @@ export const FINDING_CODES = [
   'OWNER_UNREADABLE',
   'GRANT_DUPLICATE',
   'GRANT_SPENT',
+  'GRANT_OLDER',
   'STORED_TWICE',
   'HELD_OUTSIDE',
   'HOLDER_UNREADABLE',
@@ -91,7 +92,8 @@ export async function examine(deps: DoctorDeps, repo: OpenRepo): Promise<readonl
     places.push({ name, holder: name, agent: null, isOutside: true, print, login });
   }
   findings.push(...duplicates(places, entries, deps.host), ...outsideOnly(places, entries));
-  findings.push(...spentIn(places, entries), ...storedTwice(entries), ...doubtFindings(entries));
+  findings.push(...(await spentIn(places, entries, repo)));
+  findings.push(...storedTwice(entries), ...doubtFindings(entries));
   findings.push(...(await lentFindings(deps.homes, entries, deps.now())));
   findings.push(...(await journalFindings(deps, entries)));
   const order = (code: FindingCode) => FINDING_CODES.indexOf(code);

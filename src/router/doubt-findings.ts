@@ -14,7 +14,7 @@ export function doubtFindings(entries: readonly IndexEntry[]): readonly Finding[
   });
 }
 
-const AGAIN = 'codex login --device-auth, then codex-router import';
+const AGAIN = 'codex-router login, as that account';
 
 const DOUBTED: { readonly [doubt in Doubt]: readonly [why: string, remedy: string] } = {
   'refresh-failed': ['may have been spent by a refresh of OpenClaw that failed', 'refresh'],

@@ -206,8 +206,6 @@ async function refusalOf(
   if (twin !== undefined)
     return { why: `it is the very login of ${nameOf(twin)}`, remedy: 'codex-router doctor' };
   if (holder !== undefined) return { why: `${holder.name} holds it`, remedy: holder.remedy };
-  if (entry.lent?.what === 'grant')
-    return { why: `it is lent to Codex in ${entry.lent.folder}`, remedy: `codex-router unlend ${selector}` };
   switch (entry.doubt) {
     case 'login-needed':
       return { why: 'the issuer has ended it', remedy: LOG_IN_AGAIN };

@@ -9,9 +9,25 @@ export interface Expectation {
   readonly userId: string | null;
 }
 
-/** @throws USAGE unless it is an accountId or `accountId/userId` */
-export function parseExpectation(text: string): Expectation {
+/**
+ * @param entries those that are stored: an alias or e-mail of one is told before a person logs in for nothing.
+ * @throws USAGE unless it is an accountId or `accountId/userId`
+ */
+export function parseExpectation(text: string, entries: readonly IndexEntry[] = []): Expectation {
   const [, accountId, userId] = /^([^/\s]+)(?:\/([^/\s]+))?$/.exec(text) ?? [];
+  const lower = text.toLowerCase();
+  const meant = entries.find(({ alias, identity }) =>
+    [alias, identity.email].some((name) => name?.toLowerCase() === lower),
+  );
+  if (meant !== undefined) {
+    throw new RouterError(
+      'USAGE',
+      '--expect wants an accountId or accountId/userId, no alias and no e-mail',
+      {
+        hint: `--expect ${identityKey(meant.identity)}`,
+      },
+    );
+  }
   if (accountId !== undefined) return { accountId, userId: userId ?? null };
   throw new RouterError('USAGE', '--expect wants an accountId or accountId/userId', {
     hint: 'codex-router list shows those that are stored',

@@ -4,6 +4,7 @@ import type { ArchivedLogin } from '../repo/archive-document.js';
 import type { Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
 import { type CustodyDeps, holderOf } from './custody.js';
+import { handedOver } from './lent.js';
 import { nameOf, resolve, selectorOf } from './resolve.js';
 import { bringHome, type HomeDeps } from './sync.js';
 
@@ -113,7 +114,8 @@ async function homeNotes(deps: ExportDeps, host: Host): Promise<readonly HostNot
 }
 
 async function heldBy(deps: ExportDeps, entry: IndexEntry): Promise<string | null> {
-  if (entry.lent?.what === 'grant') return `the Codex CLI in ${entry.lent.folder}`;
+  const lent = handedOver(entry);
+  if (lent !== null) return `the Codex CLI in ${lent.folder}`;
   try {
     const { holder } = await holderOf(
       { entry, fingerprint: entry.fingerprint },

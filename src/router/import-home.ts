@@ -62,9 +62,18 @@ export async function importFromHome(
     await home.resume(resumeSeal(home, repo, notes, (candidate) => store(candidate, how)));
   }
   if (shown === null) return { imported, refused: [], skipped: [], notes };
-  const seal: Seal = (holding) => store(homeCandidate(home, holding, repo, choice), options);
+  let sealed = false;
+  const seal: Seal = async (holding) => {
+    await store(homeCandidate(home, holding, repo, choice), options);
+    sealed = true;
+  };
   if (choice === 'take') {
-    await home.take(shown, seal);
+    try {
+      await home.take(shown, seal);
+    } catch (error) {
+      if (sealed) await markShared(repo, shown);
+      throw error;
+    }
     notes.push({
       code: 'TAKEN',
       text: `${home.folder} is signed out now: Codex programs still running should be closed`,
@@ -104,12 +113,12 @@ export async function previewFromHome(
   if (shown !== null) {
     outcomes.push(await forecast(homeCandidate(home, shown, repo, choice ?? 'take'), options));
     if (choice !== 'keep') {
-      const how = choice === null ? 'with --take ' : '';
+      const how = choice === null ? 'with --take: ' : '';
       notes.push({ code: 'WOULD_TAKE', text: `${how}${home.folder} would be signed out` });
     }
     if (choice !== 'take') {
       const { code, text } = shared(home);
-      notes.push({ code, text: choice === null ? `with --keep ${text}` : text });
+      notes.push({ code, text: choice === null ? `with --keep: ${text}` : text });
     }
   }
   return {
@@ -147,6 +156,16 @@ function resumeSeal(
       });
     }
   };
+}
+
+/** Sealed here and not taken away there: whoever reads of it must not think that it is ours alone. */
+async function markShared(repo: OpenRepo, { identity }: Holding): Promise<void> {
+  const key = identityKey(identity);
+  // The error that led here is the one to be told.
+  await repo
+    .load(key)
+    .then((stored) => repo.save(stored, { sharedWith: 'codex' }))
+    .catch(() => undefined);
 }
 
 async function stillThere(home: LoginHome, shown: Holding): Promise<Holding> {

@@ -212,6 +212,6 @@ function nothing(skipped: readonly Skipped[]): RouterError {
       ? 'there is no login to import'
       : `nothing can be imported: ${first.from}: ${first.reason}`;
   return new RouterError('LOGIN_NOT_FOUND', message, {
-    hint: 'codex login --device-auth, then codex-router import',
+    hint: 'codex-router login',
   });
 }

@@ -60,6 +60,9 @@ export interface Kept {
   readonly notes: readonly HostNote[];
 }
 
+/** Why a back-up was made: the grant in it was not spent for the one that took its place. */
+export const GAVE_WAY_TO_LOGIN = 'a login brought another grant of this identity';
+
 /** ms that a login waits for another command to end: there is no second copy of it. */
 const PATIENT_MS = 15 * 60 * 1000;
 
@@ -111,7 +114,7 @@ async function decided(
   const before = await storedOf(repo, entry, notes);
   const place = await formerPlace(deps, repo, entry);
   notes.push(...place.notes);
-  if (before !== null) await repo.backUp(before, 'a login brought another grant of this identity');
+  if (before !== null) await repo.backUp(before, GAVE_WAY_TO_LOGIN);
   const saved = await repo.save(merged(holding, entry, before), {
     ...own,
     sharedWith: null,

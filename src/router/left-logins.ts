@@ -41,6 +41,8 @@ export interface IsolatedLogin {
    * @throws CODEX_NOT_FOUND when it cannot be started
    */
   run(flow: LoginFlow, signal: AbortSignal): Promise<CodexEnd>;
+  /** Remembers that Codex has ended well and left no login here, so that the home is not taken for an empty one. @throws IO */
+  markElsewhere(): Promise<void>;
   /** How the home is now, whoever made it left aside. */
   look(): Promise<LeftLogin>;
 }

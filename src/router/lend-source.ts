@@ -11,8 +11,8 @@ export type LoginFile =
   | { readonly kind: 'login'; readonly holding: Holding }
   /** An access token without a grant, as `put` writes it. */
   | { readonly kind: 'lent'; readonly identity: Identity; readonly accessToken: Secret }
-  /** Anything else; writing over it would destroy it. `refusal` says what it is. */
-  | { readonly kind: 'other'; readonly refusal: RouterError };
+  /** Anything else; writing over it would destroy it. `refusal` says what it is; `mayHold`: a login may be in it. */
+  | { readonly kind: 'other'; readonly refusal: RouterError; readonly mayHold: boolean };
 
 /** The Codex homes of this machine. `src/codex` implements it; `cli/compose` hands it in. */
 export interface CodexHomes {

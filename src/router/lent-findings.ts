@@ -27,9 +27,12 @@ async function findingsOf(homes: CodexHomes, entry: IndexEntry, now: number): Pr
   const to = `the Codex CLI in ${lent.folder}`;
   if (lent.proved === false)
     return finding('LENT_UNFINISHED', `was being lent to ${to}, and that did not end`);
-  let file: LoginFile | null;
+  let file: LoginFile | null = null;
   try {
-    file = (await (await homes.at(lent.folder))?.read()) ?? null;
+    const home = await homes.at(lent.folder);
+    const left = (await (await home?.logins())?.readLeftover()) ?? null;
+    if (left !== null) return finding('LENT_UNFINISHED', `is lent to ${to}, and its unlend did not end`);
+    file = (await home?.read()) ?? null;
   } catch (error) {
     if (!(error instanceof RouterError)) throw error;
     return finding('HOLDER_UNREADABLE', `is lent to ${to}, which could not be read: ${error.message}`);

@@ -2,9 +2,10 @@ import { RouterError } from '../errors.js';
 import type { Grant } from '../grant.js';
 import { identityKey, sameIdentity } from '../identity.js';
 import type { Who } from '../repo/journal.js';
-import type { IndexEntry, OpenRepo } from '../repo/repo.js';
+import type { Fingerprint, IndexEntry, OpenRepo, SoundBackUp } from '../repo/repo.js';
 import type { HostNote } from '../slot/host.js';
-import { type CustodyDeps, holderOf } from './custody.js';
+import { type CustodyDeps, type Holder, holderOf } from './custody.js';
+import { refuseLent } from './lent.js';
 import { clearSlots, planRemoval, type Removal, type RemoveDeps } from './remove.js';
 import { entryOf, nameOf, selectorOf } from './resolve.js';
 import type { Revocation, RevokeAnswer } from './revocation.js';
@@ -23,8 +24,8 @@ export interface LogoutDeps extends Omit<RemoveDeps, 'open' | 'repo'>, CustodyDe
 /** What a logout would do, for the person to confirm; or what it has done. */
 export interface Logout {
   readonly removal: Removal;
-  /** Sealed back-ups of the identity that hold other logins of it: they stay, and may still be live at the issuer. */
-  readonly sealed: number;
+  /** Other logins of the identity in sealed back-ups, which are forgotten with it: revoked too, as nobody could do it later. */
+  readonly sealed: readonly SoundBackUp[];
 }
 
 /** As for a refresh: a revocation may be asked for twice, and its answer may get lost. */
@@ -36,23 +37,30 @@ const PATIENT_MS = 15 * 60 * 1000;
  * @throws LENT, IDENTITY_IN_USE when somebody holds the login who would be signed out with it; as `planRemoval`
  */
 export async function planLogout(deps: LogoutDeps, entry: IndexEntry, fromSlot: boolean): Promise<Logout> {
-  refuseLent(entry);
+  const removal = await admit(deps, entry, fromSlot);
+  return withSealed(deps, removal, idsOf(removal));
+}
+
+async function admit(deps: LogoutDeps, entry: IndexEntry, fromSlot: boolean): Promise<Removal> {
+  refuseLent(entry, ['access', 'grant']);
+  refuseShared(entry);
   const removal = await planRemoval(deps, entry, fromSlot);
-  await refuseHeld(deps, removal);
-  const backUps = await deps.repo.backUps();
-  const others = backUps.filter(
-    (one) =>
-      one.trouble === null &&
-      sameIdentity(one.identity, entry.identity) &&
-      one.fingerprint !== entry.fingerprint,
-  );
-  return { removal, sealed: new Set(others.map(({ fingerprint }) => fingerprint)).size };
+  const holder = await otherHolder(deps, entry, entry.fingerprint, idsOf(removal));
+  if (holder === null) return removal;
+  throw new RouterError('IDENTITY_IN_USE', `${holder.name} holds this login and would be signed out`, {
+    hint: holder.remedy,
+  });
+}
+
+function idsOf({ slots }: Removal): ReadonlySet<string> {
+  return new Set(slots.map(({ slot }) => slot.address.id));
 }
 
 /**
- * Revokes the newest grant of the identity at the issuer, then forgets it. A slot that holds it is checked in and cleared before, so that
- * its host cannot rotate the grant away from under the request. Marked before the request leaves: after a crash it is doubtful until a
- * logout has ended. What is done is decided anew under the locks.
+ * Revokes the newest grant of the identity at the issuer, then those in its sealed back-ups, then forgets all of it. A slot that holds it
+ * is checked in and cleared before, so that its host cannot rotate the grant away from under the request. Marked before the request
+ * leaves: after a crash it is doubtful until a logout has ended, and revoking twice does no harm. What is done is decided anew under the
+ * locks.
  * @returns what was really done
  * @throws REVOKE_FAILED: the identity is still stored; as `planLogout`; SLOT_CHANGED, RECORD_DAMAGED, ISSUER_FOREIGN
  */
@@ -63,13 +71,18 @@ export async function logout(deps: LogoutDeps, who: IndexEntry, fromSlot: boolea
     deps.critical(async () => {
       const begun = await withLock(() => begin(deps, who, fromSlot));
       const unmark = () => repo.doubt(key, begun.entry.doubt);
-      const answer = await revoke(deps, begun.grant).catch(async (error: unknown) => {
+      const [current, ...older] = begun.grants;
+      const answer = await revoke(deps, current).catch(async (error: unknown) => {
         const isUnsent = error instanceof RouterError && error.code === 'ISSUER_FOREIGN';
         if (isUnsent) await withLock(unmark, PATIENT_MS);
         throw error;
       });
       if (answer.kind === 'failed') await withLock(unmark, PATIENT_MS);
       if (answer.kind !== 'revoked') throw notRevoked(begun, answer);
+      for (const grant of older) {
+        const one = await revoke(deps, grant);
+        if (one.kind !== 'revoked') throw olderNotRevoked(begun, one.why);
+      }
       await withLock(() => forget(deps, begun), PATIENT_MS);
       return begun.plan;
     }),
@@ -78,24 +91,45 @@ export async function logout(deps: LogoutDeps, who: IndexEntry, fromSlot: boolea
 
 interface Begun {
   readonly entry: IndexEntry;
-  readonly grant: Grant;
+  /** The stored one first. */
+  readonly grants: readonly [Grant, ...Grant[]];
   readonly plan: Logout;
 }
 
 async function begin(deps: LogoutDeps, who: IndexEntry, fromSlot: boolean): Promise<Begun> {
   const { repo } = deps;
   const key = identityKey(who.identity);
-  const plan = await planLogout(deps, entryOf(who.identity, await repo.list()), fromSlot);
-  const notes = await clearSlots(deps, repo, plan.removal);
-  // The check-in may have brought a newer grant home.
+  const removal = await admit(deps, entryOf(who.identity, await repo.list()), fromSlot);
+  const notes = await clearSlots(deps, repo, removal);
+  // The check-in may have brought a newer grant home, and sealed another.
   const entry = entryOf(who.identity, await repo.list());
+  const plan = await withSealed(deps, { ...removal, entry, notes: [...removal.notes, ...notes] }, new Set());
   const { grant } = await repo.load(key);
+  const older: Grant[] = [];
+  for (const { id } of plan.sealed) older.push((await repo.openBackUp(id)).grant);
   await repo.doubt(key, 'revoke-sent');
-  return {
-    entry,
-    grant,
-    plan: { ...plan, removal: { ...plan.removal, entry, notes: [...plan.removal.notes, ...notes] } },
-  };
+  return { entry, grants: [grant, ...older], plan };
+}
+
+/** The other logins in back-ups of the identity, one of each. What somebody else runs on is left and said. */
+async function withSealed(deps: LogoutDeps, removal: Removal, cleared: ReadonlySet<string>): Promise<Logout> {
+  const { entry } = removal;
+  const others = new Map<Fingerprint, SoundBackUp>();
+  for (const one of await deps.repo.backUps()) {
+    if (one.trouble !== null || !sameIdentity(one.identity, entry.identity)) continue;
+    if (one.fingerprint !== entry.fingerprint) others.set(one.fingerprint, one);
+  }
+  const sealed: SoundBackUp[] = [];
+  const notes: HostNote[] = [];
+  for (const [fingerprint, one] of others) {
+    const holder = await otherHolder(deps, entry, fingerprint, cleared);
+    if (holder === null) sealed.push(one);
+    else {
+      const text = `${holder.name} runs on another login of ${nameOf(entry)}, which is not revoked`;
+      notes.push({ code: 'COPY_LEFT', text });
+    }
+  }
+  return { removal: { ...removal, notes: [...removal.notes, ...notes] }, sealed };
 }
 
 async function revoke({ revocation, pause }: LogoutDeps, grant: Grant): Promise<RevokeAnswer> {
@@ -120,46 +154,25 @@ async function forget({ repo }: LogoutDeps, { entry }: Begun): Promise<void> {
   );
 }
 
-/** A login that the Codex CLI has from us would be signed out there too, and would come back from there. */
-function refuseLent(entry: IndexEntry): void {
-  const { lent, sharedWith } = entry;
-  const name = selectorOf(entry);
-  if (lent !== null) {
-    const what = lent.what === 'grant' ? 'was moved' : 'is lent';
-    throw new RouterError('LENT', `this login ${what} to the Codex CLI in ${lent.folder}`, {
-      hint: `codex-router unlend ${name}, then codex-router logout ${name}`,
-    });
-  }
-  if (sharedWith !== null) {
-    throw new RouterError('IDENTITY_IN_USE', 'the Codex CLI has this login too and would be signed out', {
-      hint: `codex-router import --take takes it out of the Codex home, then codex-router logout ${name}`,
-    });
-  }
+/** A login that the Codex CLI was left with would be signed out there too. */
+function refuseShared(entry: IndexEntry): void {
+  if (entry.sharedWith === null) return;
+  throw new RouterError('IDENTITY_IN_USE', 'the Codex CLI has this login too and would be signed out', {
+    hint: `codex-router import --take takes it out of the Codex home, then codex-router logout ${selectorOf(entry)}`,
+  });
 }
 
-/** Whoever else holds the grant would be signed out by surprise. The slots that the removal clears are known. */
-async function refuseHeld(deps: LogoutDeps, { entry, slots }: Removal): Promise<void> {
-  const cleared = new Set(slots.map(({ slot }) => slot.address.id));
-  const { holders } = await holderOf(
-    { entry, fingerprint: entry.fingerprint },
-    deps.repo,
-    deps.host,
-    null,
-    deps,
-  );
-  const held = holders.find(
-    (one) =>
-      one.kind !== 'unknown' &&
-      !(
-        one.kind === 'slot' &&
-        one.profileId === one.slot.address.profileId &&
-        cleared.has(one.slot.address.id)
-      ),
-  );
-  if (held === undefined) return;
-  throw new RouterError('IDENTITY_IN_USE', `${held.name} holds this login and would be signed out`, {
-    hint: held.remedy,
-  });
+/** Who holds a grant and would be signed out by surprise. @param cleared slots that are emptied first, by `SlotAddress.id` */
+async function otherHolder(
+  deps: LogoutDeps,
+  entry: IndexEntry,
+  fingerprint: Fingerprint,
+  cleared: ReadonlySet<string>,
+): Promise<Holder | null> {
+  const { holders } = await holderOf({ entry, fingerprint }, deps.repo, deps.host, null, deps);
+  const isCleared = (one: Holder) =>
+    one.kind === 'slot' && one.profileId === one.slot.address.profileId && cleared.has(one.slot.address.id);
+  return holders.find((one) => one.kind !== 'unknown' && !isCleared(one)) ?? null;
 }
 
 function notRevoked(
@@ -177,11 +190,11 @@ function notRevoked(
   });
 }
 
-/** What a person has to know of the sealed back-ups that a logout leaves. */
-export function sealedNote({ removal, sealed }: Logout): HostNote | null {
-  if (sealed === 0) return null;
-  const what =
-    sealed === 1 ? 'a sealed back-up of another login' : `sealed back-ups of ${sealed} other logins`;
-  const text = `${what} of ${nameOf(removal.entry)} stay here and may still be valid at the issuer: codex-router restore, then logout, ends one`;
-  return { code: 'BACKED_UP', text };
+function olderNotRevoked({ entry }: Begun, why: string): RouterError {
+  const name = selectorOf(entry);
+  return new RouterError(
+    'REVOKE_FAILED',
+    `the login of ${nameOf(entry)} is revoked, and an older one in a sealed back-up is not: ${why}; both are still stored`,
+    { hint: `codex-router logout ${name} tries again; codex-router remove ${name} forgets them` },
+  );
 }

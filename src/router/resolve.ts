@@ -85,7 +85,7 @@ function ambiguous(found: readonly IndexEntry[]): RouterError {
 function notFound(entries: readonly IndexEntry[]): RouterError {
   if (entries.length === 0) {
     return new RouterError('IDENTITY_NOT_FOUND', 'no identity is stored yet', {
-      hint: 'log in with codex login --device-auth, then codex-router import',
+      hint: 'codex-router login',
       candidates: [],
     });
   }

@@ -152,7 +152,7 @@ async function storedOf(repo: OpenRepo, entry: IndexEntry, notes: HostNote[]): P
 
 function doubtful(seals: boolean): HostNote {
   const back = seals ? 'codex-router restore 1 takes this back, or ' : '';
-  const text = `its refresh token may be spent, and its next refresh be refused: then ${back}log that account in again and codex-router import`;
+  const text = `its refresh token may be spent, and its next refresh be refused: then ${back}codex-router login, as that account`;
   return { code: 'RESTORED', text };
 }
 

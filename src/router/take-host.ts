@@ -6,12 +6,14 @@ import type { HostNote, ReloadOutcome } from '../slot/host.js';
 import { runningIn } from './carry-out.js';
 import { type CheckIn, type CheckInResult, planCheckIn } from './check-in.js';
 import { alsoHeld } from './check-ins.js';
+import { mendLabel } from './labels.js';
 import { claimHost, renewClaim, requireOwner } from './owner.js';
 import { neighbourId } from './places.js';
 import { type RecoverDeps, recover } from './recover.js';
 import { takeOffPins } from './remove.js';
 import type { PinMend } from './take-pins.js';
 import {
+  isUnfinished,
   planTaking,
   type StoreTaking,
   staysSomewhere,
@@ -47,7 +49,8 @@ export async function previewTaking(deps: TakingDeps, repo: RepoView): Promise<H
     isKnown &&= result === 'unchanged';
     stored.push({ identity: login.identity, from, result });
   }
-  const isRouted = isKnown && !hasWork(plan) && (await deps.host.owner()) !== null;
+  const isLeft = hasWork(plan) || (await isUnfinished(deps));
+  const isRouted = isKnown && !isLeft && (await deps.host.owner()) !== null;
   return { ...plan, result: isRouted ? 'already-routed' : 'planned', stored, reload: null };
 }
 
@@ -219,6 +222,7 @@ async function routeStore(
   const reload = await host.reload(slot, occupant.kind === 'login' ? occupant.grant.expiresAt : null);
   const notes: HostNote[] = [...reload.notes];
   if (reload.advice !== null) notes.push({ code: 'RELOAD_NEEDED', text: reload.advice });
+  if (who !== null) notes.push(...(await mendLabel(host, stays?.login.identity.email ?? null, false, false)));
   notes.push(...(await setPins(deps, on, profileId)));
   const running = reload.effective === 'no-gateway' ? new Set() : await runningIn(host, [agent]);
   const mayChange = running === null || running.size > 0;

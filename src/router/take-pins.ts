@@ -68,7 +68,11 @@ function mendOf(
   // A copy of main's login is switched with main's slot.
   const { id } = (store.stays.because === 'main' ? (seen.at(-1) ?? store) : store).slot.address;
   const found = seen.flatMap(({ slot, reading }) => loginsIn(slot, reading));
-  const whose = found.find((one) => one.profileId === pinnedTo)?.login.identity ?? null;
+  // An upgrade that renamed the provider has left pins to the former names of profiles (6.1 to 7.35).
+  const former = formerProvider === null ? null : `${formerProvider}:`;
+  const isFormer = former !== null && pinnedTo.startsWith(former);
+  const meant = isFormer ? `${provider}:${pinnedTo.slice(former.length)}` : pinnedTo;
+  const whose = found.find(({ profileId: one }) => one === meant)?.login.identity ?? null;
   const isSame = whose !== null && sameIdentity(whose, store.stays.login.identity);
   const isChosen = pinSource !== 'auto';
   const common = { agent, key, was: pinnedTo, whose, follows: id };

@@ -1,6 +1,7 @@
 import { RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
 import { type Identity, sameIdentity } from '../identity.js';
+import type { Journal, SwitchRecord, Who } from '../repo/journal.js';
 import type { Host, HostNote } from '../slot/host.js';
 import type { Slot, SlotChange, SlotReading } from '../slot/slot.js';
 import { loginsIn } from './places.js';
@@ -45,6 +46,8 @@ export interface TakingPlan {
 
 export interface TakingDeps extends SettledDeps {
   readonly host: Host;
+  /** Tells what an interrupted run had chosen. */
+  readonly journal: Pick<Journal, 'read'>;
   readonly now: () => number;
 }
 
@@ -57,12 +60,13 @@ export async function planTaking(deps: TakingDeps): Promise<TakingPlan> {
   const { host, now } = deps;
   const slots = await host.allSlots();
   const { tied } = await host.slotsFor(host.defaultAgent);
+  const last = await lastRecords(deps);
   const stores: StoreTaking[] = [];
   const notes: HostNote[] = [...host.summary.notes];
   for (const slot of slots) {
     const reading = await settledReading(slot, deps);
     const main = tied ? (stores[0]?.stays ?? null) : null;
-    stores.push(planStore(slot, reading, main, now()));
+    stores.push(planStore(slot, reading, main, chosenBefore(last.get(slot.address.id)), now()));
     if (stores.length === 1) refuseForeignMain(stores[0]);
   }
   const mended = mendChoosers(stores);
@@ -71,7 +75,34 @@ export async function planTaking(deps: TakingDeps): Promise<TakingPlan> {
   return { stores: mended, pins, affects, notes };
 }
 
-function planStore(slot: Slot, reading: SlotReading, main: Placed | null, now: number): StoreTaking {
+/** The last switch of each slot. */
+async function lastRecords({ journal }: Pick<TakingDeps, 'journal'>) {
+  return new Map((await journal.read()).map((record) => [record.slot, record]));
+}
+
+/** Whether a run was killed in the middle: whoever comes next finishes it. */
+export async function isUnfinished({ host, journal }: TakingDeps): Promise<boolean> {
+  const ids = (await host.allSlots()).map(({ address }) => address.id);
+  const steps = [...(await lastRecords({ journal }))].flatMap(([id, { step }]) =>
+    ids.includes(id) ? [step] : [],
+  );
+  return steps.some((step) => step === 'begun' || step === 'swapped');
+}
+
+/** Who was to stay, where a run was killed before the slot was written: of two files its order may be the new one already. */
+function chosenBefore(record: SwitchRecord | undefined): Who | null {
+  if (record === undefined || (record.step !== 'begun' && record.step !== 'abandoned')) return null;
+  const { from, to } = record;
+  return from !== null && to !== null && sameIdentity(from, to) ? to : null;
+}
+
+function planStore(
+  slot: Slot,
+  reading: SlotReading,
+  main: Placed | null,
+  before: Who | null,
+  now: number,
+): StoreTaking {
   const { profileId } = slot.address;
   const { occupant } = reading;
   const logins = loginsIn(slot, reading);
@@ -89,7 +120,7 @@ function planStore(slot: Slot, reading: SlotReading, main: Placed | null, now: n
   const chosen =
     main !== null && logins.length > 0
       ? { ...main, because: 'main' as const }
-      : choose(reading, logins, profileId, now);
+      : choose(reading, logins, profileId, before, now);
   if (chosen === null) return { ...nothing, left };
   const inSlot =
     occupant.kind === 'login' && occupant.grant.refreshToken.equals(chosen.login.grant.refreshToken);
@@ -109,11 +140,14 @@ function choose(
   { named }: SlotReading,
   logins: readonly Placed[],
   slotId: string,
+  before: Who | null,
   now: number,
 ): StoreTaking['stays'] {
   const [first, second] = logins;
   if (first === undefined) return null;
   if (second === undefined) return { ...first, because: 'only' };
+  const begun = logins.filter(({ login }) => before !== null && sameIdentity(login.identity, before)).at(-1);
+  if (begun !== undefined) return { ...begun, because: 'named' };
   const inOrder = named.flatMap((id) => logins.find(({ profileId }) => profileId === id) ?? []);
   // OpenClaw passes over one that is cooling down, as long as another one is not.
   const next = inOrder.find(({ login }) => !isCooling(login, now)) ?? inOrder[0];

@@ -1,10 +1,11 @@
 import { RouterError } from '../errors.js';
-import { identityKey } from '../identity.js';
+import { identityKey, sameIdentity } from '../identity.js';
 import type { IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 import type { Remains } from '../repo/vault-removal.js';
 import type { Host, HostNote, HostOwner } from '../slot/host.js';
 import { type CustodyDeps, holderOf, readOrNote } from './custody.js';
 import { type EjectDeps, type Ejection, eject, previewEject } from './eject.js';
+import { handedOver, unlendCommand } from './lent.js';
 import { readOwnership } from './owner.js';
 import { parsePlace } from './places.js';
 import { nameOf, selectorOf } from './resolve.js';
@@ -19,6 +20,7 @@ export const BELONGING_KINDS = [
   'key-file',
   'keychain-item',
   'vault',
+  'folder',
 ] as const;
 
 export interface UninstallDeps extends CustodyDeps {
@@ -29,7 +31,7 @@ export interface UninstallDeps extends CustodyDeps {
   readonly host: Host | null;
   /** What `eject` needs of that host. */
   ejectDeps(host: Host): EjectDeps;
-  /** Where an interrupted `add` has left a fresh login. */
+  /** Throw-away Codex homes in which a fresh login lies, or is being made. */
   unfinishedAdds(): Promise<readonly string[]>;
   /** What there is of us outside our folders. @param stateDirs of the OpenClaws that we route */
   belongings(stateDirs: readonly string[]): Promise<readonly Outside[]>;
@@ -46,9 +48,16 @@ export interface Outside {
   readonly path: string;
 }
 
-/** An identity whose login nobody else has. */
-export interface OnlyHere {
-  readonly entry: IndexEntry;
+/**
+ * What has to be settled before anything is removed. `ONLY_HERE`: a login that nobody else has. `LENT`: an access token of ours lies in a
+ * Codex home, which only `unlend` clears.
+ */
+export interface Stop {
+  readonly code: 'ONLY_HERE' | 'LENT';
+  /** Null for a login that is not stored yet. */
+  readonly entry: IndexEntry | null;
+  /** Whose login, or where. */
+  readonly what: string;
   readonly why: string;
   readonly remedy: string;
 }
@@ -56,7 +65,7 @@ export interface OnlyHere {
 export interface Uninstall {
   readonly result: 'planned' | 'uninstalled' | 'nothing-here';
   readonly eject: Ejection | null;
-  readonly onlyHere: readonly OnlyHere[];
+  readonly stops: readonly Stop[];
   /** Other OpenClaws that we route: their owner file goes, whoever is in their slot stays. */
   readonly others: readonly string[];
   readonly outside: readonly Outside[];
@@ -75,34 +84,32 @@ export async function previewUninstall(deps: UninstallDeps): Promise<Uninstall> 
   const ours = repo === null ? null : await ourHost(deps, repo, notes);
   const ejection =
     repo === null || ours === null ? null : await previewEject(deps.ejectDeps(ours), repo, null);
-  const onlyHere = repo === null ? [] : await onlyStoredHere(deps, repo, ejection);
+  const stops = await stopsOf(deps, repo, ejection);
   const others = await otherHosts(deps, repo, notes);
   const stateDirs = [...(deps.host === null ? [] : [deps.host.summary.stateDir]), ...others];
   const outside = await deps.belongings(stateDirs);
   const remains = await deps.remains();
   const identities = repo === null ? 0 : (await repo.list()).length;
-  const isNothing = ejection === null && outside.length === 0 && remains.removes.length === 0;
+  const isNothing = outside.length === 0 && remains.removes.length === 0 && stops.length === 0;
   const result = isNothing ? 'nothing-here' : 'planned';
-  return { result, eject: ejection, onlyHere, others, outside, remains, identities, notes };
+  return { result, eject: ejection, stops, others, outside, remains, identities, notes };
 }
 
 /**
  * Ejects, then removes everything that is ours: first what others look for, then what is sealed, then its keys. Refused while an
  * identity exists only here. Run again after a crash or Ctrl-C it finishes.
- * @throws ONLY_HERE, with whom; what `eject` throws; KEYCHAIN_*, IO
+ * @throws ONLY_HERE, LENT, with whom; what `eject` throws; KEYCHAIN_*, IO
  */
 export async function uninstall(deps: UninstallDeps): Promise<Uninstall> {
   const before = await previewUninstall(deps);
-  refuseUnfinished(await deps.unfinishedAdds());
-  refuseOnlyHere(before.onlyHere);
+  refuse(before.stops);
   const repo = await openIfAny(deps);
   const notes: HostNote[] = [...before.notes];
   const ours = repo === null ? null : await ourHost(deps, repo, []);
   const ejection = repo === null || ours === null ? null : await eject(deps.ejectDeps(ours), repo, null);
   await deps.withLock(async () => {
     // What was planned may have become another thing by now, and this is the last look.
-    if (repo !== null) refuseOnlyHere(await onlyStoredHere(deps, repo, null));
-    refuseUnfinished(await deps.unfinishedAdds());
+    refuse(await stopsOf(deps, repo, null));
     await deps.critical(async () => {
       for (const stateDir of before.others) await disown(deps, repo, stateDir, notes);
       for (const one of before.outside) await deps.removeBelonging(one);
@@ -170,54 +177,52 @@ async function disown(
   );
 }
 
-/**
- * Identities whose stored grant nobody else holds: no slot or profile of an OpenClaw, no Codex home, no exported archive.
- * @param ejection what is going to be handed over, and counts as held then
- */
-async function onlyStoredHere(
+/** @param ejection what is going to be handed over, and counts as held then; null after the fact */
+async function stopsOf(
   deps: UninstallDeps,
-  repo: OpenRepo,
+  repo: OpenRepo | null,
   ejection: Ejection | null,
-): Promise<readonly OnlyHere[]> {
-  const found: OnlyHere[] = [];
+): Promise<readonly Stop[]> {
+  const stops: Stop[] = (await deps.unfinishedAdds()).map((folder) => ({
+    code: 'ONLY_HERE',
+    entry: null,
+    what: `the login in ${folder}`,
+    why: 'an add was interrupted, or is at work',
+    remedy: 'codex-router import stores what it has left',
+  }));
   const goes = new Set((ejection?.added ?? []).map(({ entry }) => identityKey(entry.identity)));
-  for (const entry of await repo.list()) {
+  for (const entry of (await repo?.list()) ?? []) {
     const { fingerprint, exported, lent } = entry;
-    if (exported === fingerprint || goes.has(identityKey(entry.identity)) || lent?.what === 'grant') continue;
-    const { holders } = await holderOf({ entry, fingerprint }, repo, deps.host, null, deps);
-    if (holders.some(({ kind }) => kind === 'slot' || kind === 'outside')) continue;
-    const left = ejection?.left.find((one) => one.entry === entry || sameEntry(one.entry, entry));
+    const stop = { entry, what: nameOf(entry) };
+    if (lent?.what === 'access') {
+      const why = `the Codex CLI in ${lent.folder} has an access token of it`;
+      stops.push({ ...stop, code: 'LENT', why, remedy: unlendCommand(entry) });
+    }
+    const isSafe =
+      exported === fingerprint || goes.has(identityKey(entry.identity)) || handedOver(entry) !== null;
+    if (repo === null || isSafe || (await isHeld(deps, repo, entry))) continue;
+    const left = ejection?.left.find((one) => sameIdentity(one.entry.identity, entry.identity));
     const why =
       left?.why ?? (deps.host === null ? 'there is no OpenClaw to hand it to' : 'nobody else has it');
-    found.push({ entry, why, remedy: remedyFor(entry) });
+    const remedy = `codex-router export keeps it, codex-router remove ${selectorOf(entry)} forgets it`;
+    stops.push({ ...stop, code: 'ONLY_HERE', why, remedy });
   }
-  return found;
+  return stops;
 }
 
-function sameEntry(a: IndexEntry, b: IndexEntry): boolean {
-  return identityKey(a.identity) === identityKey(b.identity);
+/** Whether somebody else has been seen with the stored grant: what cannot be read has not. */
+async function isHeld(deps: UninstallDeps, repo: OpenRepo, entry: IndexEntry): Promise<boolean> {
+  const { holders } = await holderOf({ entry, fingerprint: entry.fingerprint }, repo, deps.host, null, deps);
+  return holders.some(({ kind }) => kind === 'slot' || kind === 'outside');
 }
 
-function remedyFor(entry: IndexEntry): string {
-  return `codex-router export keeps it; codex-router remove ${selectorOf(entry)} forgets it`;
-}
-
-function refuseOnlyHere(onlyHere: readonly OnlyHere[]): void {
-  if (onlyHere.length === 0) return;
-  const names = onlyHere.map(({ entry, why }) => `${nameOf(entry)} (${why})`).join(', ');
-  throw new RouterError('ONLY_HERE', `these logins exist only here and would be lost: ${names}`, {
-    hint: 'codex-router export keeps them in an encrypted file; codex-router remove <selector> forgets one; nothing was removed',
-  });
-}
-
-function refuseUnfinished(folders: readonly string[]): void {
-  const [first] = folders;
+function refuse(stops: readonly Stop[]): void {
+  const code = stops.some((stop) => stop.code === 'ONLY_HERE') ? 'ONLY_HERE' : 'LENT';
+  const meant = stops.filter((stop) => stop.code === code);
+  const [first] = meant;
   if (first === undefined) return;
-  throw new RouterError(
-    'ONLY_HERE',
-    `an interrupted add has left a login in ${first}, and nobody else has it`,
-    {
-      hint: 'codex-router import stores it; nothing was removed',
-    },
-  );
+  const names = meant.map(({ what, why }) => `${what} (${why})`).join(', ');
+  const message =
+    code === 'LENT' ? `lent to Codex: ${names}` : `what exists only here would be lost: ${names}`;
+  throw new RouterError(code, message, { hint: `${first.remedy}; nothing was removed` });
 }

@@ -3,7 +3,7 @@ import { type Identity, type IdentityKey, identityKey, sameIdentity } from '../i
 import type { IndexEntry, Lending, OpenRepo } from '../repo/repo.js';
 import type { HostNote } from '../slot/host.js';
 import { afterTaking, type HandBack, resumeLeftover, takeBack } from './hand-back.js';
-import type { LendDeps } from './lend.js';
+import { isUnfinished, type LendDeps, unheld } from './lend-plan.js';
 import type { CodexHomes, LendHome, LoginFile } from './lend-source.js';
 import { heldBy } from './refresh.js';
 import { candidateOf, entryOf, nameOf, resolve, selectorOf } from './resolve.js';
@@ -60,7 +60,8 @@ async function folderOf(homes: CodexHomes): Promise<string | null> {
  * was there before is handed back. What somebody else has put there since is left as it is.
  *
  * A crash leaves the lending, or what is left of it, on record: run again, it goes on.
- * @throws HOST_BUSY, SLOT_CHANGED, CHOICE_NEEDED when the file got other credentials meanwhile, BUSY, IO; then the lending stands
+ * @throws HOST_BUSY, SLOT_CHANGED, BUSY, IO; CHOICE_NEEDED or IDENTITY_* when what was handed over may be in a file that got other
+ *   credentials meanwhile, or cannot be read; then the lending stands
  */
 export async function unlend(deps: LendDeps, repo: OpenRepo, who: Identity): Promise<Unlent> {
   const locked = <T>(whose: Identity, work: () => Promise<T>) =>
@@ -110,7 +111,9 @@ async function end(deps: LendDeps, repo: OpenRepo, who: Identity): Promise<Ended
     const after = await home.read();
     return finish(repo, { ...gone, entry: now, removed: true, handBack }, lent, home, after);
   }
-  const isUnwritten = file.kind === 'empty' && lent.proved === false;
+  // Broken is not gone: it may be in there.
+  if (file.kind === 'other' && file.mayHold) throw file.refusal;
+  const isUnwritten = lent.proved === false && (file.kind === 'empty' || isBack(file, lent));
   if (!isUnwritten) notes.push(missing(entry, home, file), ...(await lose(repo, now, lent)));
   return finish(repo, { ...gone, entry: now }, lent, home, file);
 }
@@ -130,8 +133,17 @@ async function finish(
     const entry = await repo.lend(key, afterTaking(lent));
     return { ...unlent, entry, before: { entry: before, home } };
   }
-  const notes = [...unlent.notes, ...(await kept(repo, lent, 'is left for the one that is there now'))];
+  const again = isBack(file, lent);
+  if (again && before?.lent && isUnfinished(before, home.folder))
+    await repo.lend(identityKey(before.identity), { ...before.lent, proved: true });
+  const why = 'gives way to what is there now';
+  const notes = [...unlent.notes, ...(again ? [] : await kept(repo, lent, why))];
   return { ...unlent, entry: await repo.lend(key, null), before: null, notes };
+}
+
+/** Whether who was there before is there, put back already or never taken out. */
+function isBack(file: LoginFile, { displaced }: Lending): boolean {
+  return file.kind === 'login' && identityKey(file.holding.identity) === displaced;
 }
 
 /** Under the lock of the grant that goes back. */
@@ -144,7 +156,7 @@ async function putBack(
   const key = identityKey(before.identity);
   const lender = identityKey(unlent.entry.identity);
   const entry = entryOf(before.identity, await repo.list());
-  const why = await unfit(deps, repo, entry, lender);
+  const why = await unfit(deps, repo, unheld(entry, home.folder), lender);
   if (why !== null) {
     const notes = [...unlent.notes, ...(await kept(repo, { folder: home.folder, displaced: key }, why))];
     return { ...unlent, entry: await repo.lend(lender, null), notes };
@@ -183,7 +195,7 @@ async function unfit(
 /** Nothing of a handed over login is left to be taken home: what is stored may have been spent, or revoked, by whoever had it. */
 async function lose(repo: OpenRepo, entry: IndexEntry, lent: Lending): Promise<readonly HostNote[]> {
   const isStored = (lent.fingerprint ?? entry.fingerprint) === entry.fingerprint;
-  if (lent.what !== 'grant' || lent.proved === false || !isStored) return [];
+  if (lent.what !== 'grant' || !isStored) return [];
   if (entry.doubt === null) await repo.doubt(identityKey(entry.identity), 'lost-outside');
   const text = `the login of ${nameOf(entry)} that Codex had cannot be taken home: codex-router refresh ${selectorOf(entry)} tells whether the stored one still works; if not, log that account in again`;
   return [{ code: 'LOGIN_DOUBTFUL', text }];

@@ -121,7 +121,7 @@ function doubtNotes({ entry, fingerprint }: SwitchPlan): readonly HostNote[] {
   }
   if (entry.doubt !== 'login-needed') return [];
   const until = new Date(entry.expiresAt).toISOString().slice(0, 16);
-  const text = `the issuer has ended this login: it works until ${until}Z at most; log that account in again and import it`;
+  const text = `the issuer has ended this login: it works until ${until}Z at most; codex-router login, as that account, makes a new one`;
   return [{ code: 'LOGIN_NEEDED', text }];
 }
 

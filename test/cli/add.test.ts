@@ -150,7 +150,6 @@ t.test('a Codex that makes no login ends in what happened, and its home is remov
   const { codex, add, homes } = await ready(t);
   const cases: readonly (readonly [readonly Step[], number, string, RegExp])[] = [
     [[['end', 1]], 5, 'LOGIN_FAILED', /status 1/],
-    [[['end', 0]], 5, 'LOGIN_FAILED', /ended well, but left no login/],
     [[['die', 'SIGKILL']], 5, 'LOGIN_FAILED', /by SIGKILL/],
     [[['die', 'SIGINT']], 130, 'INTERRUPTED', /stopped/],
     [[['end', 130]], 130, 'INTERRUPTED', /stopped/],
@@ -161,6 +160,26 @@ t.test('a Codex that makes no login ends in what happened, and its home is remov
     t.strictSame(homes(), []);
   }
 });
+
+t.test(
+  'a Codex that ends well without a file may have used the keyring: its home, which names the place there, stays',
+  async (t) => {
+    const { box, codex, add, homes } = await ready(t);
+    codex.does([]);
+    t.match(await add(), {
+      code: 5,
+      json: { error: { code: 'LOGIN_FAILED', hint: /CODEX_HOME=.* codex-router import --take/ } },
+    });
+    const [home = ''] = homes();
+    codex.does([['end', 1]]);
+    t.match((await add()).stderr, `CODEX_HOME=${home} codex-router import --take`);
+    t.strictSame(homes(), [home]);
+    const { json } = await router(box, ['doctor', '--json']);
+    t.match(json.findings, [{ code: 'ADD_UNFINISHED', text: `CODEX_HOME=${home}` }]);
+    const looked = await router(box, ['import', '--take', '--json'], { env: { CODEX_HOME: home } });
+    t.match(looked, { code: 4, json: { error: { code: 'LOGIN_NOT_FOUND' } } });
+  },
+);
 
 t.test('a login that came is kept however Codex ended', async (t) => {
   const { box, add, willLogIn, homes } = await ready(t);
@@ -414,6 +433,24 @@ t.test('a login that was stored before its home could be removed is not taken fo
   t.strictSame(leaksOf(box), []);
 });
 
+t.test('a left login whose name has gone to another identity is stored without it', async (t) => {
+  const { box, issuer, codex, add, homes } = await ready(t);
+  const input = codexAuthJson(loginOf('alice'));
+  await router(box, ['import', '--from', '-', '--alias', 'work'], { input });
+  const wanted = JSON.stringify({ alias: 'work', expect: null });
+  leave(box, { 'auth.json': authOf(issuer.mint(people.bob), issuer), 'codex-router-add.json': wanted });
+  codex.does([['end', 9]]);
+  const run = await add();
+  t.match(run, { code: 2, json: { error: { code: 'USAGE', message: /already names another/ } } });
+  t.match(run.stderr, /interrupted add of work is finished/);
+  t.strictSame(await identities(box), [
+    ['work', people.alice.email],
+    [null, people.bob.email],
+  ]);
+  t.equal(codex.ran(), null);
+  t.strictSame(homes(), []);
+});
+
 t.test('a left login that its add would have refused is not stored', async (t) => {
   const { box, issuer, codex, add, willLogIn, homes } = await ready(t);
   const login = issuer.mint(people.bob);
@@ -422,7 +459,7 @@ t.test('a left login that its add would have refused is not stored', async (t) =
   willLogIn(people.carol);
   const run = await add();
   t.match(run, { code: 0, json: { identity: { email: people.carol.email } } });
-  t.ok(run.json.notes.some(({ code }: { code: string }) => code === 'IDENTITY_UNEXPECTED'));
+  t.match(run.stderr, /was not stored, and it was revoked/);
   t.notOk(issuer.isLive(login.refresh));
   t.strictSame(await identities(box), [['work', people.carol.email]]);
   t.ok(codex.ran() !== null);
@@ -438,7 +475,7 @@ t.test('a left file that cannot be read is never deleted, and said each time', a
     willLogIn(people.alice);
     const run = await add(['add', 'work', '--yes', '--json', '--expect', people.alice.accountId]);
     t.match(run.json, { ok: true, identity: { email: people.alice.email } });
-    t.match(run.json.notes, [{ code: 'ADD_UNFINISHED', text: /cannot be read/ }]);
+    t.match(run.stderr, /may hold the only copy of a login, and it cannot be read/);
     t.equal(readFileSync(path.join(home, 'auth.json'), 'utf8'), text);
     t.match((await router(box, ['doctor', '--json'])).json.findings, [
       { code: 'ADD_UNFINISHED', remedy: null },

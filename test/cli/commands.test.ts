@@ -64,7 +64,7 @@ t.test('an unknown selector ends in 3 with the list; an empty repo says how to b
   makeState(empty.stateDir, { release: '2026.5.7', slot: null });
   const none = await router(empty, ['use', 'nobody']);
   t.equal(none.code, 3);
-  t.match(none.stderr, /codex login --device-auth, then codex-router import/);
+  t.match(none.stderr, /codex-router login/);
   t.notOk(existsSync(empty.routerHome), 'looking for nobody makes no vault');
 });
 

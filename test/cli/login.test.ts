@@ -103,6 +103,10 @@ t.test('what can be refused is refused before anybody is sent to a browser', asy
     json: { error: { code: 'USAGE' } },
   });
   t.equal(issuer.requests.length, length, 'nobody was asked');
+  const named = await router(box, ['login', '--yes', '--expect', 'work', '--json']);
+  const key = `${people.alice.accountId}/${people.alice.userId}`;
+  t.match(named, { code: 2, json: { error: { code: 'USAGE', hint: `--expect ${key}` } } });
+  t.equal(issuer.requests.length, length);
   const own = ['login', '--yes', '--alias', 'work', '--expect', people.alice.accountId];
   t.equal((await router(box, own)).code, 0, 'its own alias is free to it');
 });
@@ -350,6 +354,7 @@ t.test('on a terminal a person sees the code to scan, the time that is left, and
   t.equal(kept.code, 0, kept.stdout);
   t.match(kept.stdout, /█▀▀▀▀▀█|█ ▄▄▄▄▄ █/, 'a QR code');
   t.match(kept.stdout, /waiting for your approval, 1[45]:\d\d left/);
+  t.match(kept.stdout, /left; Ctrl-C stops\r\u001b\[2Klogged in as/, 'which gives way to the next line');
   t.match(kept.stdout, /stored +not yet/);
 
   const discarded = await router(box, ['login'], {
@@ -368,7 +373,7 @@ t.test('on a terminal a person sees the code to scan, the time that is left, and
 
   const waiting = await router(box, ['login'], { tty: [{ after: 'Ctrl-C stops', send: '\u0003' }] });
   t.equal(waiting.code, 130);
-  t.match(waiting.stdout, /codex-router: stopped \(INTERRUPTED\)/);
+  t.match(waiting.stdout, /\u001b\[2Kcodex-router: stopped \(INTERRUPTED\)/);
   t.equal(issuer.of('revoke').length, 2, 'nothing was handed out');
   t.equal((await identitiesIn(box)).length, 1);
 });
@@ -426,9 +431,22 @@ t.test('the login that OpenClaw runs on is left to it until the next use', async
   t.match(await router(box, ['sync', '--json']), { code: 0 });
   t.strictSame(state.profiles()[SLOT], before, 'nor by a sync');
   t.ok(issuer.isLive(login.refresh));
+  const doctor = await router(box, ['doctor', '--json']);
+  t.match(doctor.json, {
+    inDanger: false,
+    findings: [{ code: 'GRANT_OLDER', remedy: 'codex-router use me --agent main' }],
+  });
   t.match((await router(box, ['use', 'me', '--json'])).json, { result: 'switched' });
   const after = state.profiles()[SLOT] as { refresh: string };
   t.not(after.refresh, login.refresh);
   t.ok(issuer.isLive(after.refresh), 'the newer login is in the slot');
   t.equal((await identitiesIn(box)).length, 1);
+});
+
+t.test('an OpenClaw that cannot be understood is a note, and no reason to lose a login', async (t) => {
+  const { box } = await ready(t);
+  makeState(box.stateDir, { release: '2026.5.7' });
+  writeFileSync(path.join(box.stateDir, 'openclaw.json'), '{ "agents": ');
+  const run = await router(box, ['login', '--yes', '--json']);
+  t.match(run.json, { result: 'added', notes: [{ text: /^OpenClaw was not looked at: / }] });
 });

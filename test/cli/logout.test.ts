@@ -207,16 +207,19 @@ t.test('who else has the login is not signed out by surprise', async (t) => {
 });
 
 t.test(
-  'other logins of the identity in sealed back-ups stay, and the answer says that they may live',
+  'other logins of the identity in sealed back-ups are forgotten with it, so they are revoked too',
   async (t) => {
     const { run, add, issuer } = await bench(t);
     const old = await add('a', people.alice, { issuedAt: Date.now() - 60_000 });
-    await add('a', people.alice);
+    const current = await add('a', people.alice);
+    t.match(
+      (await run(['logout', 'a', '--dry-run'])).stdout,
+      /1 other login\(s\) of it, sealed here, are revoked/,
+    );
     const done = await run(['logout', 'a', '--yes', '--json']);
-    t.match(done.json, {
-      sealed: 1,
-      notes: [{ code: 'BACKED_UP', text: /may still be valid at the issuer/ }],
-    });
-    t.ok(issuer.isLive(old.refresh));
+    t.match(done.json, { sealed: 1, revoked: true });
+    t.notOk(issuer.isLive(old.refresh));
+    t.notOk(issuer.isLive(current.refresh));
+    t.strictSame((await run(['restore', '--json'])).json.backUps, []);
   },
 );

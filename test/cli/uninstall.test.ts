@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { leaksOf, router, type Sandbox, sandbox, withoutEscapes } from '../kit/router.js';
@@ -146,12 +154,15 @@ t.test(
     t.match(planned, {
       result: 'planned',
       eject: { added: [{ identity: { userId: alice.userId } }], occupant: { userId: bob.userId } },
-      onlyHere: [],
+      stops: [],
       leaves: [unknown],
       identities: 3,
     });
     const kinds = planned.removes.map(({ kind }: { kind: string }) => kind);
-    t.strictSame([...new Set(kinds)], ['plugin', 'service', 'completion', 'data', 'key-file', 'vault']);
+    t.strictSame(
+      [...new Set(kinds)],
+      ['plugin', 'service', 'completion', 'data', 'key-file', 'vault', 'folder'],
+    );
     t.ok(existsSync(unit));
     t.match(await router(box, ['uninstall', '--json']), {
       code: 2,
@@ -182,7 +193,10 @@ t.test(
     Object.assign(box.env, KEY);
     await store(box, loginOf('alice'), ['--alias', 'work']);
     const planned = await router(box, ['uninstall', '--dry-run', '--json']);
-    t.match(planned, { code: 0, json: { eject: null, onlyHere: [{ identity: { alias: 'work' } }] } });
+    t.match(planned, {
+      code: 0,
+      json: { eject: null, stops: [{ code: 'ONLY_HERE', identity: { alias: 'work' } }] },
+    });
     for (const args of [
       ['uninstall', '--yes', '--json'],
       ['uninstall', '--json'],
@@ -202,6 +216,37 @@ t.test(
     t.notOk(existsSync(box.routerHome));
   },
 );
+
+t.test('an exported login may go; a lent one and one that an interrupted add has left may not', async (t) => {
+  const box = sandbox(t);
+  Object.assign(box.env, KEY);
+  await store(box, loginOf('alice'), ['--alias', 'work']);
+  const lent = await router(box, ['lend', 'work', '--to', 'codex', '--yes', '--json']);
+  t.equal(lent.code, 0, JSON.stringify(lent.json));
+  const archive = path.join(box.root, 'logins.age');
+  const passphrase = path.join(box.root, 'passphrase');
+  writeFileSync(passphrase, 'correct horse battery staple', { mode: 0o600 });
+  const exported = ['export', '--to', archive, '--passphrase-file', passphrase, '--json'];
+  t.equal((await router(box, exported)).code, 0);
+  t.match(await router(box, ['uninstall', '--yes', '--json']), {
+    code: 6,
+    json: { error: { code: 'LENT', hint: /codex-router unlend work/ } },
+  });
+  t.equal((await router(box, ['unlend', 'work', '--json'])).code, 0);
+
+  const home = path.join(box.routerHome, 'codex-homes', '4194000-1-001122334455');
+  mkdirSync(home, { recursive: true, mode: 0o700 });
+  writeFileSync(path.join(home, 'auth.json'), codexAuthJson(loginOf('bob')), { mode: 0o600 });
+  t.match(await router(box, ['uninstall', '--yes', '--json']), {
+    code: 6,
+    json: { error: { code: 'ONLY_HERE', message: /codex-homes/, hint: /codex-router import/ } },
+  });
+  t.ok(existsSync(path.join(home, 'auth.json')));
+  rmSync(home, { recursive: true });
+  t.match(await router(box, ['uninstall', '--yes', '--json']), { code: 0, json: { result: 'uninstalled' } });
+  t.notOk(existsSync(box.routerHome));
+  t.ok(existsSync(archive));
+});
 
 t.test('an uninstall that was killed anywhere is finished by the next one', async (t) => {
   const { box, state, alice, bob } = native(t);
@@ -240,6 +285,7 @@ t.test('the keychain item goes last, and only its own', async (t) => {
   t.match(planned.json.removes, [
     { kind: 'keychain-item', what: `codex-router ${account}` },
     { kind: 'vault' },
+    { kind: 'folder', what: box.routerHome },
   ]);
   await keyring.lock();
   t.match(await router(box, ['uninstall', '--yes', '--json']), {

@@ -1,9 +1,11 @@
+import { once } from 'node:events';
 import { createServer, request } from 'node:http';
 import { connect } from 'node:net';
 import t, { type Test } from 'tap';
 import { authorizeUrl, newAttempt, redirectUriOn } from '../../src/codex/authorize.js';
 import { type AuthorizeAnswer, parseReturned } from '../../src/codex/authorize-answer.js';
 import { beginLogin, browserLogin } from '../../src/codex/browser-login.js';
+import { browserOpener, openBrowser } from '../../src/os/browser.js';
 import { Secret } from '../../src/secret.js';
 import { listen } from '../kit/backend.js';
 import { CANARY } from '../kit/tokens.js';
@@ -249,6 +251,17 @@ t.test('nobody coming back in time, or Ctrl-C, ends the wait and frees the port'
   t.notOk(await isOpen(stopped.origin));
 });
 
+t.test('a connection on which a browser says nothing holds nobody up', async (t) => {
+  const it = await waiting(t);
+  const { hostname, port } = new URL(it.origin);
+  const socket = connect(Number(port), hostname);
+  const closed = once(socket, 'close');
+  await once(socket, 'connect');
+  await answerTo(it, { code: CODE, state: it.state });
+  t.equal((await it.code).code.reveal(), CODE);
+  await closed;
+});
+
 t.test(
   'the second port is used when the first is taken; both taken names both and the way without a port',
   async (t) => {
@@ -328,4 +341,20 @@ t.test('anything else is refused with what is wrong, and never repeated', async 
       t.notMatch(`${(error as Error).message} ${(error as { hint?: string }).hint}`, CANARY);
     }
   }
+});
+
+t.test('a browser is opened only where the person can see it, and never through a shell', async (t) => {
+  const display = { DISPLAY: ':0' };
+  const ssh = { SSH_CONNECTION: '192.0.2.1 1 192.0.2.2 22' };
+  t.strictSame(browserOpener(display, 'linux'), ['xdg-open']);
+  t.strictSame(browserOpener({ WAYLAND_DISPLAY: 'wayland-0' }, 'freebsd'), ['xdg-open']);
+  t.strictSame(browserOpener({ ...display, ...ssh }, 'linux'), ['xdg-open'], 'ssh -X shows it');
+  t.equal(browserOpener({}, 'linux'), null);
+  t.equal(browserOpener(ssh, 'linux'), null);
+  t.strictSame(browserOpener({}, 'darwin'), ['/usr/bin/open']);
+  t.equal(browserOpener(ssh, 'darwin'), null);
+  t.strictSame(browserOpener({}, 'win32'), ['rundll32.exe', 'url.dll,FileProtocolHandler']);
+  t.equal(browserOpener({ SSH_TTY: '/dev/pts/1' }, 'win32'), null);
+  t.equal(browserOpener(display, 'aix'), null);
+  t.equal(await openBrowser(['/nowhere/opener'], 'http://127.0.0.1:1', {}), false);
 });

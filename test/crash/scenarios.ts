@@ -270,6 +270,140 @@ export const moveFromAgent: Scenario = {
   },
 };
 
+/** The login that Codex has there is taken out first, and an access token is put in its place. */
+export const lendTake: Scenario = {
+  name: 'lend --take, where Codex is signed in',
+  args: ['lend', 'bob', '--take', '--json'],
+  others: [{ args: ['unlend', 'bob', '--json'] }, LOOKS[0], { args: ['use', 'bob', '--json'] }],
+  prepare: async (_, box, env) => {
+    const [alice, bob, carol] = await lenders(box, env);
+    const { known, finished } = stored([alice, bob, carol], []);
+    const noGrant = (seen: Sight) => onlyCodex(seen, '');
+    return { known, finished: (seen) => [...finished(seen), ...noGrant(seen)] };
+  },
+};
+
+/** Codex becomes the holder of a parked login. */
+export const lendMove: Scenario = {
+  name: 'lend --move, where Codex is signed in',
+  args: ['lend', 'bob', '--move', '--take', '--json'],
+  others: [
+    { args: ['unlend', 'bob', '--json'] },
+    { args: ['use', 'bob', '--json'], allow: ['IDENTITY_IN_USE'] },
+    LOOKS[0],
+  ],
+  prepare: async (_, box, env) => {
+    const [alice, bob, carol] = await lenders(box, env);
+    const { known, finished } = stored([alice, bob, carol], []);
+    const handed = (seen: Sight) => onlyCodex(seen, bob.refresh);
+    return { known, again: ['LENT'], finished: (seen) => [...finished(seen), ...handed(seen)] };
+  },
+};
+
+/** Codex has rotated what was handed over to it; it comes home, and who was there before goes back. */
+export const unlendMoved: Scenario = {
+  name: 'unlend of a login that Codex has rotated',
+  args: ['unlend', 'bob', '--json'],
+  others: [
+    { args: ['use', 'bob', '--json'], allow: ['IDENTITY_IN_USE'] },
+    { args: ['lend', 'bob', '--take', '--json'], allow: ['LENT'] },
+    LOOKS[0],
+  ],
+  prepare: async (_, box, env) => {
+    const [alice, , carol] = await lenders(box, env);
+    await ok(box, env, ['lend', 'bob', '--move', '--take']);
+    const rotated = loginOf('bob');
+    writeCodexLogin(box, rotated);
+    const { known, finished } = stored([alice, rotated, carol], []);
+    return { known, finished: (seen) => [...finished(seen), ...onlyCodex(seen, carol.refresh)] };
+  },
+};
+
+/** Every login of a native setup is stored before all but one of each store are taken out. */
+export const takeHost: Scenario = {
+  name: 'import --from openclaw --take, of a native OpenClaw with two agents',
+  args: ['import', '--from', 'openclaw', '--take', '--yes', '--json'],
+  others: [
+    { args: ['use', 'alice@example.test', '--json'], allow: ['IDENTITY_NOT_FOUND'] },
+    { args: ['sync', '--json'], allow: ['VAULT_MISSING'] },
+    LOOKS[0],
+  ],
+  eyes: '2026.5.7',
+  prepare: async (_, box) => {
+    const [alice, bob, carol] = [loginOf('alice'), loginOf('bob'), loginOf('carol')];
+    const team = loginOf('bob-team');
+    const [aliceId, bobId] = ['openai-codex:alice@example.test', 'openai-codex:bob@example.test'];
+    const others = { [aliceId]: alice, [bobId]: bob };
+    const pinned = (id: string) => ({ authProfileOverride: id, authProfileOverrideSource: 'user' });
+    makeState(box.stateDir, {
+      ...{ release: '2026.5.7', slot: team, others, order: [bobId, aliceId] },
+      sessions: { 'agent:main:main': pinned(aliceId), 'agent:main:telegram:direct:1': pinned(bobId) },
+      agents: [{ id: 'research', slot: carol }],
+    });
+    const { known, finished } = onSlot(SLOT, bob, [alice, bob, carol, team]);
+    const pins = () =>
+      JSON.parse(readFileSync(path.join(box.stateDir, 'agents/main/sessions/sessions.json'), 'utf8'));
+    return {
+      known,
+      finished: (seen) => [
+        ...finished(seen),
+        ...Object.entries<{ authProfileOverride?: string }>(pins())
+          .filter(([, { authProfileOverride = SLOT }]) => authProfileOverride !== SLOT)
+          .map(([key, { authProfileOverride }]) => `${key} is pinned to ${authProfileOverride}`),
+        ...(seen.host.logins.length === 2 ? [] : ['more than one login is left in a store']),
+      ],
+    };
+  },
+};
+
+/** Every parked login goes beside the slot, and is nowhere twice. */
+export const eject: Scenario = {
+  name: 'eject, on a JSON host that rotated the occupant',
+  args: ['eject', '--yes', '--json'],
+  others: [{ args: ['use', 'bob', '--json'] }, ...LOOKS, { args: ['sync', '--json'] }],
+  eyes: '2026.5.7',
+  prepare: async (_, box, env) => {
+    const [old, alice, bob, carol] = [loginOf('alice'), loginOf('alice'), loginOf('bob'), loginOf('carol')];
+    const { paths } = makeState(box.stateDir, { release: '2026.5.7', slot: old, order: [SLOT] });
+    await ok(box, env, ['import', '--from', 'openclaw']);
+    await store(box, env, bob, 'bob');
+    await store(box, env, carol, 'carol');
+    await ok(box, env, ['use', 'bob']);
+    await ok(box, env, ['use', keyOf(alice)]);
+    rotate(paths().profiles, alice);
+    return ejected(SLOT, alice, [alice, bob, carol]);
+  },
+};
+
+export const ejectSqlite: Scenario = {
+  ...eject,
+  name: 'eject, on a SQLite host',
+  node: process.execPath,
+  eyes: '2026.9.6',
+  prepare: async (t, box, env) => {
+    const state = await nativeState(t, box, '2026.9.6');
+    if (state === null) return null;
+    const bob = loginOf('bob');
+    const { slot: alice, neighbour: carol } = state.logins;
+    await ok(box, env, ['import', '--from', 'openclaw', '--take', '--yes']);
+    await store(box, env, bob, 'bob');
+    return ejected(state.traits.slot, alice, [alice, bob, carol]);
+  },
+};
+
+function ejected(slot: string, login: Login, identities: readonly Login[]): Situation {
+  const { known, finished } = onSlot(slot, login, identities);
+  return {
+    known,
+    finished: (seen) => [
+      ...finished(seen),
+      ...identities
+        .filter(({ refresh }) => !seen.host.logins.some((one) => one.refresh === refresh))
+        .map(({ email }) => `${email} is not in OpenClaw`),
+    ],
+  };
+}
+
 /** An older login returns, and the newer one is sealed in its place. */
 export const restore: Scenario = {
   name: 'restore of a back-up',
@@ -322,6 +456,21 @@ function rotate(file: string, { access, refresh, expires }: Login): void {
 
 function writeCodexLogin(box: Sandbox, login: Login): void {
   writeFileSync(path.join(box.codexHome, 'auth.json'), codexAuthJson(login), { mode: 0o600 });
+}
+
+/** Alice in the slot, bob parked, carol signed in to Codex. */
+async function lenders(box: Sandbox, env: Env): Promise<readonly [Login, Login, Login]> {
+  const [alice, bob, carol] = [loginOf('alice'), loginOf('bob'), loginOf('carol')];
+  makeState(box.stateDir, { release: '2026.5.7', slot: alice });
+  await ok(box, env, ['import', '--from', 'openclaw']);
+  await store(box, env, bob, 'bob');
+  writeCodexLogin(box, carol);
+  return [alice, bob, carol];
+}
+
+function onlyCodex(seen: Sight, refresh: string): string[] {
+  const places = seen.codex.map((one) => `${one.place} ${one.refresh === refresh ? 'right' : 'wrong'}`);
+  return places.join() === 'auth.json right' ? [] : [`the Codex home has ${places.join() || 'nothing'}`];
 }
 
 function noCodex(seen: Sight): string[] {

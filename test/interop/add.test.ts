@@ -1,11 +1,11 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { codexCli } from '../kit/codex-cli.js';
 import { startIssuer } from '../kit/issuer.js';
 import { photograph } from '../kit/photograph.js';
 import { until } from '../kit/process.js';
-import { pathOf } from '../kit/real.js';
+import { pathOf, real } from '../kit/real.js';
 import { leaksOf, PROJECT, router, sandbox } from '../kit/router.js';
 import { gone, startRouter } from '../kit/start.js';
 import { makeState } from '../kit/state.js';
@@ -129,6 +129,28 @@ t.test(
     t.equal(photograph(box.codexHome), before);
     t.strictSame(issuer.of('revoke'), []);
     t.ok(issuer.isLive(own));
+    t.strictSame(leaksOf(box), []);
+  },
+);
+
+t.test(
+  'the real Codex, killed as it gives its file the last name, has made a login all the same',
+  async (t) => {
+    const parts = await ready(t);
+    const strace = real(t, 'strace')?.strace;
+    if (!parts || strace === undefined) return;
+    const { issuer, box, own, home } = parts;
+    issuer.approveAs(people.bob);
+    const killed = path.join(box.bin, 'killed-codex');
+    const inject = `-f -qq -o /dev/null -e trace=rename -e inject=rename:signal=KILL`;
+    const text = `#!/bin/sh\nexec ${strace} ${inject} ${pathOf('codex-0.169.0')} "$@"\n`;
+    writeFileSync(killed, text, { mode: 0o755 });
+    const run = await router(box, ['add', 'work', '--yes', '--json', '--codex', killed]);
+    t.match(run, { code: 0, json: { result: 'added', identity: { email: people.bob.email } } });
+    t.notMatch(run.stderr, 'Successfully logged in', 'it did not come that far');
+    t.strictSame(home(), []);
+    t.ok(issuer.isLive(own));
+    t.strictSame(issuer.of('revoke'), []);
     t.strictSame(leaksOf(box), []);
   },
 );

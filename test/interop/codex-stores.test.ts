@@ -1,4 +1,12 @@
-import { existsSync, lstatSync, readdirSync, readFileSync, symlinkSync, unlinkSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { findCanary } from '../kit/canary.js';
@@ -74,6 +82,16 @@ for (const [where, options] of STORES) {
       'what Codex holds there too is not routed',
     );
 
+    const before = [pictureOf(box.codexHome), pictureOf(box.routerHome)];
+    const again = await router(box, ['import', '--take', '--dry-run', '--json']);
+    t.match(again.json, {
+      result: 'planned',
+      imported: [
+        { result: 'unchanged', grant: 'same', changes: [{ field: 'sharedWith', from: 'codex', to: null }] },
+      ],
+    });
+    t.strictSame([pictureOf(box.codexHome), pictureOf(box.routerHome)], before, 'nor anything of a vault');
+
     const taken = await router(box, ['import', '--take', '--json']);
     t.match(taken.json, {
       imported: [
@@ -83,15 +101,15 @@ for (const [where, options] of STORES) {
     t.match((await codex.run(['login', 'status'])).stderr, 'Not logged in');
     t.match((await router(box, ['import', '--take', '--json'])).json, { error: { code: 'LOGIN_NOT_FOUND' } });
 
+    t.strictSame(issuer.of('refresh'), [], 'nothing was refreshed by looking');
+    t.match(
+      (await router(box, ['refresh', who.accountId, '--json'])).json,
+      { ok: true },
+      'the grant is live',
+    );
     t.match((await router(box, ['use', who.accountId, '--json'])).json, { result: 'switched' });
     await codex.login(people.bob);
-    t.match((await router(box, ['import', '--take', '--json'])).json, {
-      imported: [{ identity: { accountId: people.bob.accountId }, result: 'added' }],
-    });
     t.strictSame(issuer.of('revoke'), [], 'the next codex login found nothing to revoke');
-    t.strictSame(issuer.of('refresh'), [], 'nothing was refreshed by looking');
-    const refreshed = await router(box, ['refresh', people.bob.accountId, '--json']);
-    t.match(refreshed.json, { ok: true }, 'the grant is live');
     t.strictSame(leaksOf(box), []);
     t.strictSame(findCanary([box.codexHome]), []);
   });
@@ -127,6 +145,43 @@ t.test(
     t.strictSame(pictureOf(box.routerHome), [], 'nothing of ours was made');
     t.match((await codex.run(['login', 'status'])).stderr, 'Logged in using ChatGPT');
     for (const name of ['flock', 'timeout', 'cat', 'sh']) unlinkSync(path.join(box.bin, name));
-    t.match((await router(box, ['import', '--take', '--json'])).json, { imported: [{ result: 'added' }] });
+    t.match((await router(box, ['import', '--keep', '--json'])).json, { imported: [{ result: 'added' }] });
+    await service.lock();
+    t.match(
+      (await router(box, ['use', people.alice.accountId, '--json'])).json,
+      { error: { code: 'IDENTITY_IN_USE', message: /the system keyring\), where it was left/ } },
+      'what was left in a keyring that is locked now counts as being there',
+    );
+    await service.unlock();
+    t.match((await router(box, ['import', '--take', '--json'])).json, { imported: [{ shared: null }] });
+    t.match((await router(box, ['use', people.alice.accountId, '--json'])).json, { result: 'switched' });
+  },
+);
+
+t.test(
+  'killed between sealing and taking away, the login is in both, and is not routed until it is taken',
+  async (t) => {
+    const parts = await scene(t, { store: 'keyring' });
+    if (parts === null) return;
+    const { issuer, box, codex } = parts;
+    await codex.login(people.alice);
+    const wrapper = path.join(box.bin, 'secret-tool');
+    // What codex-router starts is this, and its parent is codex-router.
+    const script = '#!/bin/sh\n[ "$1" = clear ] && kill -9 $PPID && exit\nexec /usr/bin/secret-tool "$@"\n';
+    writeFileSync(wrapper, script, { mode: 0o755 });
+    const killed = await router(box, ['import', '--take', '--json']);
+    t.equal(killed.signal, 'SIGKILL');
+    unlinkSync(wrapper);
+    const { accountId } = people.alice;
+    t.match((await router(box, ['list', '--json'])).json, { identities: [{ accountId, sharedWith: null }] });
+    t.match((await codex.run(['login', 'status'])).stderr, 'Logged in using ChatGPT');
+    t.match((await router(box, ['use', accountId, '--json'])).json, { error: { code: 'IDENTITY_IN_USE' } });
+    t.match((await router(box, ['import', '--take', '--json'])).json, {
+      imported: [{ result: 'unchanged' }],
+    });
+    t.match((await codex.run(['login', 'status'])).stderr, 'Not logged in');
+    t.match((await router(box, ['use', accountId, '--json'])).json, { result: 'switched' });
+    t.strictSame(issuer.of('revoke'), []);
+    t.strictSame(leaksOf(box), []);
   },
 );

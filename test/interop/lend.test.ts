@@ -200,3 +200,26 @@ t.test('the access token of the active identity is lent while OpenClaw goes on r
   t.equal(codex.auth(), null);
   t.strictSame(findCanary([codex.home]), []);
 });
+
+t.test(
+  'a Codex that runs while its login is taken out, or taken home, never spends it any more',
+  async (t) => {
+    const parts = await together(t);
+    if (!parts) return;
+    const { issuer, codex, run, add } = parts;
+    const alice = await add('a', people.alice);
+    await codex.login(people.bob);
+    const own = codex.auth().tokens.refresh_token;
+    const forced = ['account/read', { refreshToken: true }] as const;
+    const [, lent, after] = await codex.rpc(['account/read'], () => run(['lend', 'a', '--take']), forced);
+    t.equal(lent.code, 0);
+    t.match(after.account, { email: people.bob.email }, 'it goes on with what it had read');
+    t.equal((await run(['unlend', 'a'])).code, 0);
+    t.equal(codex.auth().tokens.refresh_token, own);
+    t.equal((await run(['lend', 'a', '--move', '--take'])).code, 0);
+    const [, home] = await codex.rpc(['account/read'], () => run(['unlend', 'a']), forced);
+    t.match(home.json, { handBack: 'unchanged', restored: { email: people.bob.email } });
+    t.strictSame([...issuer.of('refresh'), ...issuer.of('revoke')], []);
+    t.ok(issuer.isLive(own) && issuer.isLive(alice.refresh));
+  },
+);

@@ -17,9 +17,9 @@ export interface CodexCli {
   /** auth.json as it is now; null when there is none. */
   // biome-ignore lint/suspicious/noExplicitAny: a test reads the fields it expects, and fails when they are not there
   auth(): any;
-  /** app-server requests in one session, answered in turn; an error answer is thrown. */
+  /** app-server requests in one session, answered in turn; an error answer is thrown. A function is called in its turn while Codex runs. */
   // biome-ignore lint/suspicious/noExplicitAny: as above
-  rpc(...calls: readonly (readonly [method: string, params?: object])[]): Promise<any[]>;
+  rpc(...calls: readonly Call[]): Promise<any[]>;
   /** `codex exec` with one prompt, answered by the issuer's model. */
   exec(prompt: string): Promise<ProcessRun>;
   run(args: readonly string[]): Promise<ProcessRun>;
@@ -33,6 +33,8 @@ export interface CodexOptions {
   /** Beside its own: how it reaches a keyring. */
   readonly env?: Readonly<Record<string, string>>;
 }
+
+type Call = readonly [method: string, params?: object] | (() => Promise<unknown>);
 
 /** The CLI set up against `issuer` in the sandbox's CODEX_HOME, or null when it is not installed (see `real`). */
 export function codexCli(
@@ -102,7 +104,7 @@ async function callAppServer(
   command: readonly string[],
   env: Readonly<Record<string, string>>,
   cwd: string,
-  calls: readonly (readonly [method: string, params?: object])[],
+  calls: readonly Call[],
 ): Promise<unknown[]> {
   const [file = '', ...args] = bare(command, env);
   const child = spawn(file, args, { cwd, stdio: ['pipe', 'pipe', 'ignore'] });
@@ -130,7 +132,12 @@ async function callAppServer(
     });
     child.stdin.write(`${JSON.stringify({ method: 'initialized' })}\n`);
     const results: unknown[] = [];
-    for (const [method, params] of calls) {
+    for (const each of calls) {
+      if (typeof each === 'function') {
+        results.push(await each());
+        continue;
+      }
+      const [method, params] = each;
       const answer = (await call(method, params)) as { result?: unknown; error?: unknown };
       if (answer.error !== undefined) throw new Error(`${method}: ${JSON.stringify(answer.error)}`);
       results.push(answer.result);

@@ -121,6 +121,29 @@ t.test('no pin is left dangling, and who is moved to another account is named', 
   );
 });
 
+t.test(
+  'a pin that an upgrade left under the former name of its profile is that of the profile now',
+  async (t) => {
+    const slot = fakeSlot({ profileId: 'openai:default' });
+    slot.hostPuts('openai:default', login('alice'));
+    slot.hostPuts('openai:work', login('bob'));
+    slot.hostOrders(['openai:default', 'openai:work'], null);
+    const sessions = [chat('a', SLOT), chat('b', 'openai-codex:work'), chat('auto', SLOT, 'auto')];
+    const host = fakeHost({ slots: [slot], provider: 'openai', sessions });
+    const mine = vault();
+    const done = await takeHost(mine.deps(host), await mine.repo.open());
+    t.same(pinsOf(host), { a: 'openai:default', b: null, auto: null });
+    t.match(
+      done.pins.map(({ moves, whose }) => [moves, whose?.userId]),
+      [
+        [false, login('alice').identity.userId],
+        [true, login('bob').identity.userId],
+        [false, login('alice').identity.userId],
+      ],
+    );
+  },
+);
+
 t.test('a pin to the slot whose account changes is said to move', async (t) => {
   const slot = fakeSlot();
   slot.hostPuts(SLOT, login('alice'));
@@ -237,6 +260,18 @@ t.test('nothing leaves OpenClaw when it cannot be stored, or is not given back',
       'run again it goes on',
     );
   }
+});
+
+t.test('nothing leaves OpenClaw when the record gives back another login than was put in', async (t) => {
+  const { main, research, host, bob } = native();
+  const mine = vault();
+  const repo = await mine.repo.open();
+  const load = async (key: Parameters<typeof repo.load>[0]) => {
+    const holding = await repo.load(key);
+    return key === keyOf(bob) ? { ...holding, grant: login('bob', 'torn').grant } : holding;
+  };
+  t.equal(await codeOf(takeHost(mine.deps(host), { ...repo, load })), 'RECORD_DAMAGED');
+  t.equal(main.replacements + research.replacements, 0);
 });
 
 t.test('a login that OpenClaw rotates meanwhile is taken as it is then', async (t) => {

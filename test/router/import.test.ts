@@ -464,6 +464,25 @@ t.test(
   },
 );
 
+t.test('a login that is sealed and could not be taken away is marked as shared', async (t) => {
+  const { box, fake, authJson, run } = scene(t);
+  writeFileSync(authJson, codexAuthJson(issued('alice', 0)));
+  const source = codexLogins({ env: box.env, platform: process.platform, uid: process.geteuid?.() ?? null });
+  const locked = new RouterError('KEYCHAIN_LOCKED', 'it is locked');
+  const home = async () => {
+    const real = await source.home();
+    const take: typeof real.take = async (shown, seal) => {
+      await seal(shown);
+      throw locked;
+    };
+    return { ...real, take };
+  };
+  t.equal(await rejection(run({ take: true }, { logins: { ...source, home } })), locked);
+  t.match(await fake.list(), [{ sharedWith: 'codex' }]);
+  t.match(await run({ take: true }), { imported: [{ result: 'unchanged', shared: null }] });
+  t.match(await fake.list(), [{ sharedWith: null }]);
+});
+
 t.test('a login that cannot be sealed is back in the Codex home', async (t) => {
   const { fake, authJson, run } = scene(t);
   const text = codexAuthJson(issued('alice', 0));
@@ -651,7 +670,7 @@ t.test(
     await run({ from: 'openclaw' }, hostOf(slotWith('main', inSlot(placed))));
     const rotated = undated(issued('alice', 0, 'rotated'));
     const rotatedSlot = slotWith('main', { kind: 'login', ...rotated });
-    t.match(await run({ from: 'openclaw' }, hostOf(rotatedSlot)), { imported: [{ result: 'updated' }] });
+    t.match(await run({ from: 'openclaw' }, hostOf(rotatedSlot)), { imported: [{ result: 'updated', newer: true }] });
     t.equal(refreshOf(fake.backUps[0]?.holding), placed.refresh);
 
     const repo = await fake.open();

@@ -4,6 +4,7 @@ import type { Holding } from '../../src/holding.js';
 import { identityKey } from '../../src/identity.js';
 import type { SaveFacts } from '../../src/repo/repo.js';
 import { planCheckIn } from '../../src/router/check-in.js';
+import { examine } from '../../src/router/doctor.js';
 import { type ArrivedLogin, type KeepDeps, keepLogin } from '../../src/router/keep-login.js';
 import { refresh } from '../../src/router/refresh.js';
 import { fakeHost } from '../contract/fake-host.js';
@@ -12,7 +13,7 @@ import { fakeRepo } from '../contract/fake-repo.js';
 import { type FakeSlot, fakeSlot } from '../contract/fake-slot.js';
 import { holdingOf } from '../contract/slot.js';
 import { DAY, loginOf, type PersonName } from '../kit/tokens.js';
-import { codeOf } from './support.js';
+import { codeOf, SURROUNDINGS } from './support.js';
 
 const SLOT = 'openai-codex:default';
 const NOW = Date.UTC(2026, 10, 21);
@@ -24,6 +25,7 @@ const refreshOf = (holding: Holding | null | undefined) => holding?.grant.refres
 const OLD = login('alice');
 const NEW = login('alice', 'new', NOW);
 const KEY = identityKey(OLD.identity);
+const USE = 'codex-router use work --agent main';
 
 /** Locks that wait for each other, as the real ones do. */
 function mutexes(heard: string[]) {
@@ -161,6 +163,10 @@ for (const [how, rotated] of [
       const checkIn = await planCheckIn(open, held, slot.address.id, deps.now());
       t.match(checkIn, { result: 'repo-newer', fingerprint: kept.entry.fingerprint });
       t.notOk(checkIn.isStale, 'and it is no write-back to be repaired');
+      const doctor = { ...SURROUNDINGS, ...deps, journal: { ...deps.journal, damaged: async () => 0 } };
+      const found = await examine(doctor, open);
+      t.equal(found.length, rotated ? 0 : 1);
+      if (!rotated) t.match(found, [{ code: 'GRANT_OLDER', danger: false, remedy: USE }]);
     },
   );
 }

@@ -407,6 +407,23 @@ t.test('a holder that cannot be read is named, not taken for empty', async (t) =
   t.match((await run(keyOf(alice), {}, { outside: [broken] })).notes, [{ code: 'HOLDER_UNREADABLE' }]);
 });
 
+t.test('a login that was left with a holder is not routed while that holder cannot be read', async (t) => {
+  const { run, repo } = bench();
+  const alice = login('alice');
+  await (await repo.open()).save(alice, { sharedWith: 'codex' });
+  const locked = {
+    name: 'the Codex CLI (in the system keyring)',
+    remedy: 'codex-router import --take',
+    read: async () => {
+      throw new RouterError('KEYCHAIN_LOCKED', 'it is locked');
+    },
+  };
+  await t.rejects(run(keyOf(alice), {}, { outside: [locked] }), {
+    code: 'IDENTITY_IN_USE',
+    message: /the system keyring\), where it was left and which cannot be read now/,
+  });
+});
+
 t.test('copies that a release makes of its main slot are swapped together and checked in once', async (t) => {
   const copy = fakeSlot({ agent: 'ops' });
   const { run, store, slot, repo } = bench({ copies: [copy] });

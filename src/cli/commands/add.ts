@@ -10,10 +10,9 @@ import type {
   LoginFlow,
 } from '../../router/left-logins.js';
 import type { HostNote } from '../../slot/host.js';
-import { showText } from '../../text.js';
 import type { Cli } from '../cli.js';
 import { compose } from '../compose.js';
-import { finishWith } from './finish-adds.js';
+import { finishWith, tellFinished } from './finish-adds.js';
 import {
   type Arrival,
   type ArrivalOptions,
@@ -64,16 +63,19 @@ async function afterLeftOnes(
   options: AddOptions,
 ): Promise<Arrival> {
   const reception = await prepareArrival(cli, options, 'add');
-  const { adds, notes } = await finishWith(reception, await logins.left());
-  const same = adds.find((add) => answers(add, alias, options));
-  if (same !== undefined) return { kept: same.kept, notes: [...reception.notes, ...notes, FINISHED] };
+  const finished = await finishWith(reception, await logins.left());
+  const same = finished.adds.find((add) => answers(add, alias, options));
+  if (same !== undefined) {
+    return { kept: same.kept, notes: [...reception.notes, ...finished.notes, FINISHED] };
+  }
+  tellFinished(cli, finished);
   const free = freeAlias(alias, reception.wanted, await reception.repo.list());
-  const told = [...reception.notes, ...adds.map(noteOf), ...notes];
-  return make({ ...reception, alias: free, notes: told }, logins, alias, options);
+  return make({ ...reception, alias: free }, logins, alias, options);
 }
 
+/** Whether it is what is asked for now; its name may have gone to another identity meanwhile. */
 function answers({ alias, kept }: FinishedAdd, wanted: string, { expect }: AddOptions): boolean {
-  if (alias !== wanted) return false;
+  if (alias !== wanted || kept.entry.alias !== wanted) return false;
   if (expect === undefined) return true;
   const { accountId, userId } = parseExpectation(expect);
   const { identity } = kept.entry;
@@ -133,6 +135,12 @@ async function login(home: IsolatedLogin, flow: LoginFlow, signal: AbortSignal):
       hint: `it is left in ${folder}; codex-router login makes one without the Codex CLI`,
     });
   }
+  if (end.code === 0) {
+    await home.markElsewhere();
+    throw new RouterError('LOGIN_FAILED', 'codex login ended well, but left no file with a login', {
+      hint: `if this machine's administrator has it use the keyring: CODEX_HOME=${folder} codex-router import --take; codex-router login needs no Codex CLI`,
+    });
+  }
   await made.remove();
   throw withoutLogin(end, signal.aborted);
 }
@@ -142,11 +150,6 @@ function withoutLogin({ code, signal: by }: CodexEnd, isInterrupted: boolean): R
   if (isInterrupted || stopped) {
     return new RouterError('INTERRUPTED', 'codex login was stopped before it had made a login', {
       hint: 'nothing was stored or changed; run the command again',
-    });
-  }
-  if (code === 0) {
-    return new RouterError('LOGIN_FAILED', 'codex login ended well, but left no login in its Codex home', {
-      hint: 'codex-router login makes one without the Codex CLI',
     });
   }
   const how = by === null ? `with status ${code}` : `by ${by}`;
@@ -168,9 +171,4 @@ async function removed(made: LeftLogin): Promise<readonly HostNote[]> {
     if (!(error instanceof RouterError)) throw error;
     return [{ code: error.code, text: `${made.folder} could not be removed: ${error.message}` }];
   }
-}
-
-function noteOf({ alias, kept }: FinishedAdd): HostNote {
-  const who = showText(kept.entry.identity.email ?? kept.entry.identity.accountId, 80);
-  return { code: 'FINISHED', text: `an interrupted add of ${showText(alias)} is finished: ${who} is stored` };
 }

@@ -56,7 +56,11 @@ export async function finishLeftAdds(cli: Cli, options: HostOptions & KeyOptions
     for (const one of left) if (one.state === 'empty') await one.remove();
     return;
   }
-  const { adds, notes } = await finishWith({ cli, parts, repo: await parts.openRepo(), host }, left);
+  tellFinished(cli, await finishWith({ cli, parts, repo: await parts.openRepo(), host }, left));
+}
+
+/** At once: what comes after it may fail. */
+export function tellFinished(cli: Cli, { adds, notes }: Finished): void {
   for (const { alias, kept } of adds) {
     const { email, accountId } = kept.entry.identity;
     const named = alias === null ? '' : ` of ${showText(alias)}`;

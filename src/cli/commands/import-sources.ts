@@ -192,7 +192,7 @@ async function fromOpenclaw(parts: ImportParts, decision: Decision, options: Imp
   if (options.dryRun) return preview(parts, decision, find, []);
   const repo = await parts.openRepo();
   const outcome = await parts.withLock(async () => {
-    const plan = await planFor(repo, await find(repo), decision, planImport);
+    const plan = await planFor(repo, await find(repo), decision);
     return parts.critical(async () => {
       await claimHost(host, repo, parts.now());
       const imported = await applyImport(repo, plan);
@@ -219,7 +219,7 @@ async function fromCopies(
   if (options.dryRun) return preview(parts, decision, async (repo) => candidates(repo), found.notes);
   const repo = await parts.openRepo();
   const outcome = await parts.withLock(async () => {
-    const plan = await planFor(repo, candidates(repo), decision, planImport);
+    const plan = await planFor(repo, candidates(repo), decision);
     const imported = await parts.critical(() => applyImport(repo, plan));
     return { ...plan, imported, notes: [...plan.notes, ...found.notes] };
   });
@@ -233,9 +233,9 @@ async function preview(
   notes: readonly HostNote[],
 ): Promise<Shown> {
   const repo = await parts.viewRepo();
-  const found = await find(repo);
-  const plan = await planFor(repo, found, decision, forecastImport);
-  const outcome = previewImport(plan, await readStored(repo, found.candidates));
+  const { candidates, skipped } = await find(repo);
+  const stored = await readStored(repo, candidates);
+  const outcome = previewImport(forecastImport(candidates, stored, decision, skipped), stored);
   return { outcome: { ...outcome, notes: [...outcome.notes, ...notes] }, entries: await repo.list() };
 }
 
@@ -243,9 +243,8 @@ async function planFor(
   repo: RepoView,
   { candidates, skipped }: Found,
   decision: Decision,
-  plan: typeof planImport,
 ): Promise<ImportPlan> {
-  return plan(candidates, await readStored(repo, candidates), decision, skipped);
+  return planImport(candidates, await readStored(repo, candidates), decision, skipped);
 }
 
 function copied({ holding, from, alias, doubt }: FoundLogin, source: Source, repo: RepoView): Candidate {

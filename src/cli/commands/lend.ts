@@ -1,7 +1,8 @@
 import { RouterError } from '../../errors.js';
 import { identityKey } from '../../identity.js';
 import { requireReplacing } from '../../os/platform.js';
-import { type LendPlan, type Lent, lend, planLending } from '../../router/lend.js';
+import { type Lent, lend } from '../../router/lend.js';
+import { type LendPlan, planLending } from '../../router/lend-plan.js';
 import { shortTime } from '../../router/lent.js';
 import { candidateOf, resolve, selectorOf, storedEntries } from '../../router/resolve.js';
 import { showText } from '../../text.js';

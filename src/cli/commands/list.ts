@@ -51,7 +51,7 @@ function lentText({ folder, what, until }: NonNullable<ReturnType<typeof lentTo>
 
 function text({ identities, slot, occupant }: ListDocument): string {
   if (identities.length === 0) {
-    return 'no identity is stored yet: log in with codex login --device-auth, then codex-router import';
+    return 'no identity is stored yet: codex-router login';
   }
   const rows = identities.map((row) => ({ ...row, marker: row.active ? '*' : '' }));
   const lines = peopleTable(rows);

@@ -71,9 +71,9 @@ export async function prepareArrival(
     await finishLeftAdds(cli, options);
     await sweepPending(await pendingDeps(cli, parts));
   }
-  const wanted = options.expect === undefined ? null : parseExpectation(options.expect);
-  const alias =
-    options.alias === undefined ? null : freeAlias(options.alias, wanted, await parts.repo.list());
+  const stored = await parts.repo.list();
+  const wanted = options.expect === undefined ? null : parseExpectation(options.expect, stored);
+  const alias = options.alias === undefined ? null : freeAlias(options.alias, wanted, stored);
   const notes: HostNote[] = [];
   const host = await parts.besideKeychain(() => hostOrNote(parts, notes));
   const repo = await parts.openRepo();
@@ -173,10 +173,10 @@ function introduce(
 ): void {
   const { accountId, userId, email, plan, workspace } = identity;
   const stored = entries.find((entry) => sameIdentity(entry.identity, identity));
-  const personal = account.kind === 'known' ? 'none: a personal account' : 'not known';
+  const nameless = account.kind === 'known' ? 'no name: a personal account has none' : 'not known';
   say(`logged in as ${showText(email, 80)}`, { identity });
   say(`  account    ${showText(accountId, 80)} / ${showText(userId, 80)}`);
-  say(`  workspace  ${workspace === null ? personal : showText(workspace)}`);
+  say(`  workspace  ${workspace === null ? nameless : showText(workspace)}`);
   say(`  plan       ${showText(plan)}`);
   say(
     `  stored     ${stored === undefined ? 'not yet' : `already, as ${showText(nameOf(stored), 80)}: this is the newer login`}`,
@@ -195,10 +195,22 @@ async function askToKeep({ terminal }: Cli): Promise<void> {
 /** ms that an end which a person wants waits for the issuer. */
 const REVOKE_MS = 10_000;
 
-/** Whether nobody said what is to become of it: a signal, or a question left unanswered. */
-function isUndecided({ cli }: Reception, error: unknown): boolean {
-  if (!(error instanceof RouterError)) return cli.interruption.signal.aborted;
-  return error.code === 'INTERRUPTED' && error.message !== DISCARDED;
+/** Whether it is known not to be wanted: an interruption, and trouble with something else, say nothing of it. */
+function isRefused(error: unknown): boolean {
+  if (!(error instanceof RouterError)) return false;
+  const { code, message } = error;
+  return code === 'IDENTITY_UNEXPECTED' || code === 'LOGIN_NEEDED' || message === DISCARDED;
+}
+
+/** The end of a command whose login stays where the next one finds it. */
+function leftAside({ cli }: Reception, { next }: Aside, error: unknown): unknown {
+  const hint = `nothing was stored yet; ${next} finishes it`;
+  if (error instanceof RouterError && error.code !== 'INTERRUPTED') {
+    return new RouterError(error.code, error.message, { hint, cause: error });
+  }
+  if (!(error instanceof RouterError) && !cli.interruption.signal.aborted) return error;
+  const message = 'stopped, the login is left where it was made';
+  return new RouterError('INTERRUPTED', message, { hint, cause: error });
 }
 
 const DISCARDED = 'the login was discarded';
@@ -206,13 +218,7 @@ const DISCARDED = 'the login was discarded';
 /** Revokes what nobody will use, and says so in the error that it ends in. */
 async function discarded(reception: Reception, { grant }: Holding, error: unknown): Promise<unknown> {
   const { parts, source, aside } = reception;
-  if (aside !== null && isUndecided(reception, error)) {
-    const hint = `nothing was stored yet; ${aside.next} finishes it`;
-    return new RouterError('INTERRUPTED', 'stopped, the login is left where it was made', {
-      hint,
-      cause: error,
-    });
-  }
+  if (aside !== null && !isRefused(error)) return leftAside(reception, aside, error);
   // First: killed in between, a later run must not take in what is revoked.
   await aside?.drop();
   const end = await parts.revocation.revoke(grant, AbortSignal.timeout(REVOKE_MS));

@@ -42,7 +42,8 @@ export async function runLoginFinish(
 
 /** From a prompt that shows nothing, or from standard input. */
 async function broughtBack({ terminal }: Cli): Promise<string> {
-  if (terminal.canAsk) return terminal.askSecret('The address that the browser ended on');
+  if (terminal.canAsk)
+    return terminal.askSecret('The address that the browser ended on (it is not shown)', '');
   if (terminal.stdinIsTerminal) {
     throw new RouterError('CHOICE_NEEDED', 'there is no terminal to ask for the address on', {
       hint: 'do not redirect stderr, or give the address on standard input',

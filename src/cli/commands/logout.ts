@@ -1,5 +1,5 @@
 import { requireReplacing } from '../../os/platform.js';
-import { type Logout, logout, planLogout, sealedNote } from '../../router/logout.js';
+import { type Logout, logout, planLogout } from '../../router/logout.js';
 import { candidateOf, resolve } from '../../router/resolve.js';
 import { showText } from '../../text.js';
 import { hostOrNull, refreshDeps } from '../adapt.js';
@@ -42,7 +42,6 @@ export async function runLogout(cli: Cli, selector: string, options: RemoveOptio
 
 function documentOf(done: Logout, result: LogoutDocument['result']): LogoutDocument {
   const { entry, slots, unpin, next, notes } = done.removal;
-  const sealed = sealedNote(done);
   return {
     ...DONE,
     result,
@@ -51,17 +50,20 @@ function documentOf(done: Logout, result: LogoutDocument['result']): LogoutDocum
     clearedSlots: slots.map(({ slot }) => slotOf(slot.address)),
     unpinned: unpin.map(({ key }) => key),
     next: [...next],
-    sealed: done.sealed,
-    notes: sealed === null ? [...notes] : [...notes, sealed],
+    sealed: done.sealed.length,
+    notes: [...notes],
   };
 }
 
-function preview({ identity, clearedSlots, unpinned, next, notes }: LogoutDocument): string[] {
+function preview({ identity, clearedSlots, unpinned, next, sealed, notes }: LogoutDocument): string[] {
   return [
     `will log out ${phrase(identity)}`,
     `  account   ${showText(identity.accountId, 80)} / ${showText(identity.userId, 80)}`,
     '  tokens    are revoked at the issuer, so that every copy of them is worthless; then the sealed record is deleted',
     '            (codex-router remove only forgets: the login itself stays valid)',
+    ...(sealed > 0
+      ? [`  back-ups  ${sealed} other login(s) of it, sealed here, are revoked and deleted too`]
+      : []),
     ...clearedSlots.map(
       ({ agent, profileId }) => `  slot      ${profileId} of agent ${showText(agent)} is cleared`,
     ),
@@ -71,7 +73,8 @@ function preview({ identity, clearedSlots, unpinned, next, notes }: LogoutDocume
   ];
 }
 
-function text({ identity, clearedSlots, next }: LogoutDocument): string {
+function text({ identity, clearedSlots, next, sealed }: LogoutDocument): string {
+  const also = sealed === 0 ? '' : `, with ${sealed} other login(s) of it that were sealed here`;
   const then = clearedSlots.length === 0 ? '' : `; the slot is empty, ${nextText(next)}`;
-  return `${phrase(identity)} is logged out at the issuer and forgotten here${then}`;
+  return `${phrase(identity)} is logged out at the issuer, which ends every copy of this login, and forgotten here${also}${then}`;
 }

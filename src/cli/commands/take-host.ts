@@ -33,7 +33,7 @@ export async function runTakeHost(cli: Cli, options: TakeHostOptions): Promise<v
   const dryRun = options.dryRun ?? false;
   const parts = compose(cli, options, !dryRun);
   const host = await parts.besideKeychain(parts.host);
-  const looking = { ...writeDeps(cli, parts), host };
+  const looking = { ...writeDeps(cli, parts), host, journal: parts.journal };
   const view = dryRun ? await viewRepo(parts) : await parts.openRepo();
   const planned = await previewTaking(looking, view);
   const outcome = await forecast(host, view, cli.now());
@@ -137,6 +137,7 @@ function preview(document: Document): string[] {
   return [
     `will store every login of the OpenClaw in ${where}, and leave one slot in it`,
     ...detail(document),
+    '  another   codex-router use <it> afterwards, if another one is to be in the slot',
     '  way back  codex-router eject',
   ];
 }

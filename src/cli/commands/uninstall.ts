@@ -8,7 +8,6 @@ import { compose, type Parts } from '../compose.js';
 import { confirm } from '../confirm.js';
 import { DONE, type UninstallDocument } from '../documents.js';
 import type { HostOptions } from '../options.js';
-import { phrase } from '../people.js';
 import { ejectDocument, lines as ejectLines } from './eject.js';
 
 export interface UninstallOptions extends HostOptions {
@@ -26,7 +25,7 @@ export async function runUninstall(cli: Cli, options: UninstallOptions): Promise
     return cli.print(planned, () => preview(planned).join('\n'));
   }
   // Nobody is asked about what is then refused.
-  if (!options.yes && planned.onlyHere.length === 0) {
+  if (!options.yes && planned.stops.length === 0) {
     await confirm(cli, {
       preview: preview(planned),
       question: 'Remove all of it?',
@@ -57,7 +56,10 @@ async function uninstallDeps(cli: Cli, parts: Parts): Promise<UninstallDeps> {
     outside,
     hostAt,
     journal,
-    unfinishedAdds: async () => [],
+    unfinishedAdds: async () => {
+      const left = await (await parts.isolatedLogins()).left();
+      return left.flatMap(({ state, folder }) => (state === 'empty' ? [] : [folder]));
+    },
     belongings: (stateDirs) => table.belongings(cli.env, cli.platform, stateDirs),
     removeBelonging: ({ path }) => table.removeTree(path),
     remains: () => vault.lookAtRemains(repoDeps),
@@ -75,7 +77,7 @@ async function uninstallDeps(cli: Cli, parts: Parts): Promise<UninstallDeps> {
 function documentOf({
   result,
   eject,
-  onlyHere,
+  stops,
   others,
   outside,
   remains,
@@ -87,7 +89,7 @@ function documentOf({
     ...DONE,
     result,
     eject: shown && { slot: shown.slot, occupant: shown.occupant, added: shown.added, there: shown.there },
-    onlyHere: onlyHere.map(({ entry, why, remedy }) => ({ identity: candidateOf(entry), why, remedy })),
+    stops: stops.map(({ entry, ...stop }) => ({ identity: entry && candidateOf(entry), ...stop })),
     removes: [
       ...others.map((what) => ({ kind: 'owner-file' as const, what })),
       ...outside.map(({ kind, path }) => ({ kind, what: path })),
@@ -109,10 +111,11 @@ const KIND: { readonly [kind in UninstallDocument['removes'][number]['kind']]: s
   'key-file': 'the key file',
   'keychain-item': 'the keychain item',
   vault: 'the vault',
+  folder: 'the folder',
 };
 
 function preview(document: UninstallDocument): string[] {
-  const { result, eject, onlyHere, removes, identities, backUps } = document;
+  const { result, eject, stops, removes, identities, backUps } = document;
   if (result === 'nothing-here')
     return ['there is nothing of codex-router here to remove', `  program   ${PACKAGE}`];
   const data = removes.filter(({ kind }) => kind === 'data').length;
@@ -121,9 +124,9 @@ function preview(document: UninstallDocument): string[] {
     'will remove codex-router from this machine',
     ...(eject === null ? [] : ['  first     OpenClaw is given every login, as codex-router eject does']),
     ...(eject === null ? [] : ejectLines({ ...eject, left: [] })),
-    ...onlyHere.map(
-      ({ identity, why, remedy }) =>
-        `  refused   ${phrase(identity)} exists only here (${showText(why, 200)}): ${showText(remedy, 200)}`,
+    ...stops.map(
+      ({ what, why, remedy }) =>
+        `  refused   ${showText(what, 200)}: ${showText(why, 200)}; ${showText(remedy, 200)}`,
     ),
     ...(identities > 0
       ? [`  forgets   ${identities} stored identities; nothing is revoked at the server`]
