@@ -2,7 +2,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import type { Holding } from '../holding.js';
-import { ioError, syncFolder, unlinkDurably, writeNew } from '../os/atomic.js';
+import { ioError, syncFolder, unlinkDurably, writeAtomic, writeNew } from '../os/atomic.js';
 import { mkdir, readdir } from '../os/files.js';
 import { ensureFolder, refuseForeignFolder } from '../os/folders.js';
 import { parseAuthJson } from './auth-json.js';
@@ -105,6 +105,8 @@ export async function readHome(folder: string, testIssuer: string | null): Promi
 export async function markElsewhere(folder: string): Promise<void> {
   try {
     await writeNew(join(folder, ELSEWHERE), '');
+    // For whoever looks there next: our own pin was not heeded.
+    await writeAtomic(join(folder, 'config.toml'), 'cli_auth_credentials_store = "auto"\n');
   } catch (error) {
     throw ioError(error, folder, 'write');
   }

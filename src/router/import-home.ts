@@ -14,7 +14,7 @@ import {
 import type { Imported, ImportOutcome } from './import-outcome.js';
 import type { LoginHome, Seal } from './import-source.js';
 import type { Candidate } from './import-step.js';
-import { endHandOver } from './lent.js';
+import { endHandOver, refuseCopy } from './lent.js';
 
 /** Whether the Codex home loses the login it gives (`take`), or knowingly keeps a copy (`keep`). */
 export type HomeChoice = 'take' | 'keep';
@@ -79,6 +79,7 @@ export async function importFromHome(
       text: `${home.folder} is signed out now: Codex programs still running should be closed`,
     });
   } else {
+    await refuseCopy(repo, shown.identity, home.folder);
     await seal(await stillThere(home, shown));
     notes.push(shared(home));
   }

@@ -37,6 +37,16 @@ export function refuseLent(entry: IndexEntry, what: readonly Lending['what'][]):
   });
 }
 
+/** A copy of what was handed over, as Codex has rotated it, would pass for another login than Codex's. @throws LENT */
+export async function refuseCopy(
+  repo: OpenRepo,
+  who: Pick<Identity, 'accountId' | 'userId'>,
+  folder: string,
+): Promise<void> {
+  const entry = (await repo.list()).find(({ identity }) => sameIdentity(identity, who));
+  if (entry?.lent?.folder === folder) refuseLent(entry, ['grant']);
+}
+
 /** A login that was taken out of the Codex home it was handed over to is home again. */
 export async function endHandOver(
   repo: OpenRepo,

@@ -414,6 +414,7 @@ t.test('import --take from the home of a hand-over ends it', async (t) => {
   const alice = await add('a', people.alice);
   t.equal((await run('lend a --move')).code, 0);
   t.equal(auth().tokens.refresh_token, alice.refresh);
+  t.match(await run('import --keep'), refused('LENT'));
   t.match((await run('import --take')).json, { imported: [{ identity: { alias: 'a' } }] });
   t.match(await entry('a'), { lentTo: null, doubt: null });
   t.match(await run('use a'), { code: 0 });

@@ -17,7 +17,7 @@ import path from 'node:path';
 import t, { type Test } from 'tap';
 import type { Holding } from '../../src/holding.js';
 import { locateHost } from '../../src/openclaw/locate.js';
-import { storeLock, withHostLocks } from '../../src/openclaw/locks.js';
+import { refreshLocks, storeLock, withHostLocks } from '../../src/openclaw/locks.js';
 import type { Host } from '../../src/slot/host.js';
 import type { Slot } from '../../src/slot/slot.js';
 import { fakeSlot } from '../contract/fake-slot.js';
@@ -710,6 +710,41 @@ t.test('takes the refresh lock unless an installed release is known to have none
     else
       await t.rejects(switching, { code: 'HOST_BUSY', message: /oauth-refresh/ }, `${release}, ${version}`);
   }
+});
+
+t.test(
+  'a login beside the slot that OpenClaw is refreshing is not taken out: its new token would be lost',
+  async (t) => {
+    const { slot, state } = await bench(t, {
+      release: '2026.5.7',
+      slot: loginOf('alice'),
+      others: { [BOB]: loginOf('bob') },
+    });
+    const locks = refreshLocks(state.dir, PROVIDER, BOB, '2026.5.7');
+    const { revision } = await slot.read();
+    const change = { expect: revision, put: 'keep', takeOut: [BOB] } as const;
+    await withHostLocks(locks, { waitMs: 100 }, async () => {
+      await t.rejects(slot.replace(change), { code: 'HOST_BUSY', message: /oauth-refresh/ });
+      await t.resolves(slot.replace({ ...change, takeOut: [] }), 'it does not stop what leaves it alone');
+    });
+    t.same((await slot.replace(change)).neighbours, []);
+  },
+);
+
+t.test('the owner file is removed by whoever read it last, and only as it was read', async (t) => {
+  const { host, state } = await bench(t, { release: '2026.5.7', slot: null });
+  const file = path.join(state.dir, 'codex-router.json');
+  const owner = { vaultId: 'one', generation: 1, at: 5 };
+  await host.disown(owner);
+  await host.claim(owner, null);
+  await t.rejects(host.disown({ ...owner, generation: 2 }), { code: 'SLOT_CHANGED' });
+  t.same(await host.owner(), owner);
+  writeFileSync(file, '{');
+  await t.rejects(host.disown(owner), { code: 'HOST_UNREADABLE' });
+  t.ok(existsSync(file));
+  writeFileSync(file, JSON.stringify({ version: 1, ...owner }));
+  await host.disown(owner);
+  t.notOk(existsSync(file));
 });
 
 t.test('a program that ends while it holds the locks leaves none', async (t) => {

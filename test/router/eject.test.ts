@@ -436,3 +436,33 @@ t.test('a host that another codex-router routes is neither taken nor ejected', a
   t.equal(await codeOf(eject(mine.deps(host), repo, null)), 'HOST_OWNED');
   t.equal(main.replacements, before);
 });
+
+t.test(
+  'who was chosen before a kill stays chosen, although the order may be the new one by then',
+  async (t) => {
+    const slot = fakeSlot();
+    const [alice, bob] = [login('alice'), login('bob')];
+    slot.hostPuts(SLOT, alice);
+    slot.hostPuts(id('bob'), bob);
+    slot.hostOrders([SLOT], SLOT);
+    const host = fakeHost({ slots: [slot] });
+    const mine = vault();
+    const who = { accountId: bob.identity.accountId, userId: bob.identity.userId };
+    const begun = { slot: slot.address.id, from: who, to: who, pins: [], undoes: null };
+    await mine.journal.begin(begun, NOW);
+    const repo = await mine.repo.open();
+    t.match(await previewTaking(mine.deps(host), repo), { stores: [{ stays: { profileId: id('bob') } }] });
+    await mine.store(bob);
+    const done = await takeHost(mine.deps(host), repo);
+    t.match(done.notes, [{ code: 'TAKEN_BACK' }]);
+    t.same(await profilesOf(slot), { [SLOT]: bob.identity.userId });
+
+    await mine.journal.begin(begun, NOW);
+    t.match(await previewTaking(mine.deps(host), repo), { result: 'planned' }, 'what a kill left is work');
+    t.match(await takeHost(mine.deps(host), repo), {
+      result: 'already-routed',
+      notes: [{ code: 'FINISHED' }],
+    });
+    t.match(await previewTaking(mine.deps(host), repo), { result: 'already-routed' });
+  },
+);

@@ -670,7 +670,9 @@ t.test(
     await run({ from: 'openclaw' }, hostOf(slotWith('main', inSlot(placed))));
     const rotated = undated(issued('alice', 0, 'rotated'));
     const rotatedSlot = slotWith('main', { kind: 'login', ...rotated });
-    t.match(await run({ from: 'openclaw' }, hostOf(rotatedSlot)), { imported: [{ result: 'updated', newer: true }] });
+    t.match(await run({ from: 'openclaw' }, hostOf(rotatedSlot)), {
+      imported: [{ result: 'updated', newer: true }],
+    });
     t.equal(refreshOf(fake.backUps[0]?.holding), placed.refresh);
 
     const repo = await fake.open();
