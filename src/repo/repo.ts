@@ -41,6 +41,8 @@ export interface Lending {
   readonly until?: number;
   /** False from the intention until the file was written and read back. */
   readonly proved?: boolean;
+  /** True for a login that was Codex's own and went back to it: nobody lent it. */
+  readonly own?: boolean;
 }
 
 /** The grant we last put into a slot, or found there when we took our copy. */

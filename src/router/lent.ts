@@ -61,7 +61,7 @@ export async function endHandOver(
 export function lentNotes(entries: readonly IndexEntry[]): readonly HostNote[] {
   return entries.flatMap((entry) => {
     const { lent } = entry;
-    if (lent === null) return [];
+    if (lent === null || lent.own === true) return [];
     const how =
       lent.what === 'grant'
         ? `was handed over to the Codex CLI in ${lent.folder}`

@@ -33,7 +33,8 @@ export async function chooseLent(
   homes: CodexHomes,
 ): Promise<IndexEntry | null> {
   if (selector !== undefined) return resolve(selector, entries);
-  const lent = entries.filter((entry) => entry.lent !== null);
+  // Codex's own login, once it went back, is taken only by name: the same command again must not sign Codex out.
+  const lent = entries.filter((entry) => entry.lent !== null && entry.lent.own !== true);
   const [only, another] = lent;
   if (only === undefined) return null;
   if (another === undefined) return only;
@@ -169,6 +170,7 @@ async function putBack(
     at: deps.now(),
     fingerprint,
     proved: false,
+    own: true,
   };
   await repo.lend(key, lending);
   await home.put(await repo.load(key), 'grant', { kind: 'empty' });

@@ -201,6 +201,7 @@ t.test('a link for auth.json, or for the folder, is followed and stays', async (
   t.equal((await run('lend a --take')).code, 0);
   t.equal(statSync(file).mode & 0o777, 0o600);
   t.match((await run('unlend')).json, { restored: { email: people.bob.email } });
+  t.match((await run('unlend')).json, { result: 'unchanged', identity: null }, 'again it signs nobody out');
   t.equal(auth().tokens.refresh_token, bob.refresh);
   rmSync(dotfiles, { recursive: true });
   t.match(await run('lend a'), refused('IO', 5), 'a link into a folder that is gone');

@@ -23,7 +23,7 @@ export async function runUnlend(
   const parts = compose(cli, options);
   const homes = await parts.codexHomes();
   const stored = await parts.repo.list();
-  if (selector === undefined && stored.every(({ lent }) => lent === null)) return show(cli, null);
+  if (selector === undefined && stored.every(({ lent }) => lent === null || lent.own)) return show(cli, null);
   const deps = await lendDeps(cli, parts, false);
   const entry = await chooseLent(selector, await storedEntries(deps), homes);
   if (entry === null || entry.lent === null) return show(cli, entry && { ...NOT_LENT, entry });
