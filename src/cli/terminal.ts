@@ -135,7 +135,8 @@ function output(proc: NodeJS.Process, name: 'stdout' | 'stderr'): (text: string)
       direct = false;
     }
     if (rest.length === 0) return;
-    stream ??= proc[name].on('error', (error) => endUnwritten(proc, error));
+    // Talk that cannot be written is lost: a command in the middle of its work must not end for it.
+    stream ??= proc[name].on('error', (error) => name === 'stdout' && endUnwritten(proc, error));
     stream.write(rest);
   };
 }

@@ -25,7 +25,7 @@ export interface Remains {
 
 const DAMAGED = '(\\.damaged)?';
 const TEMPORARY = /^\..+\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
-const FILES = new RegExp(`^(index\\.json|journal\\.jsonl|pending-login\\.json)${DAMAGED}$`);
+const FILES = new RegExp(`^(index\\.json|journal\\.jsonl|pending-login\\.json|room)${DAMAGED}$`);
 /** By folder: the names that are ours. A throw-away Codex home goes whole: who asks for it has seen that it holds no login. */
 const FOLDERS: { readonly [folder: string]: RegExp } = {
   records: new RegExp(`^[0-9a-f]{32}${DAMAGED}$`),

@@ -1,5 +1,16 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import path from 'node:path';
@@ -398,6 +409,39 @@ t.test(
     }
   },
 );
+
+t.test('what was typed at the start cannot make the finish impossible', async (t) => {
+  const self = await bench(t);
+  const key = `${people.alice.accountId}/${people.alice.userId}`;
+  self.issuer.approveAs(people.alice);
+  t.equal((await self.finish(await visit(await self.start()))).code, 0);
+  t.equal((await self.run(['alias', people.alice.accountId, 'me'])).code, 0);
+  const named = await self.run(['login', 'start', '--expect', 'me', '--json']);
+  t.match(named, { code: 2, json: { error: { code: 'USAGE', hint: `--expect ${key}` } } });
+  const address = await visit(await self.start('--alias', 'work'));
+  t.equal((await self.run(['alias', 'me', 'work'])).code, 0, 'the name is given away meanwhile');
+  self.issuer.approveAs(people.bob);
+  const back = await visit(await self.start('--alias', 'work2'));
+  t.equal((await self.run(['alias', 'work', 'work2'])).code, 0);
+  const run = await self.finish(back);
+  t.match(run, { code: 0, json: { identity: { email: people.bob.email, alias: null } } });
+  t.match(run.json.notes, [{ code: 'ALIAS_TAKEN' }]);
+  t.equal((await self.finish(address)).code, 4, 'and the one it replaced is gone');
+});
+
+t.test('talk that cannot be written costs nobody the login', async (t) => {
+  const self = await bench(t);
+  const back = await visit(await self.start());
+  const args = [process.execPath, path.join(PROJECT, 'dist/codex-router.js'), 'login', 'finish', '--yes'];
+  const [file = '', ...rest] = bare(args, { ...self.box.env, ...self.env });
+  const full = openSync('/dev/full', 'w');
+  const child = spawn(file, rest, { cwd: self.box.home, stdio: ['pipe', 'ignore', full] });
+  closeSync(full);
+  child.stdin?.end(back);
+  const [code] = await once(child, 'close');
+  t.equal(code, 0);
+  t.equal((await self.stored()).length, 1);
+});
 
 t.test('an expired one is told once and removed by whichever login command comes next', async (t) => {
   const it = await bench(t);

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { type Behaviour, type Issuer, type RequestKind, startIssuer } from '../kit/issuer.js';
@@ -103,6 +103,12 @@ t.test('what can be refused is refused before anybody is sent to a browser', asy
     json: { error: { code: 'USAGE' } },
   });
   t.equal(issuer.requests.length, length, 'nobody was asked');
+  // Nothing can be written where something else lies.
+  const room = path.join(box.routerHome, 'room');
+  mkdirSync(path.join(room, 'full'), { recursive: true, mode: 0o700 });
+  t.match(await router(box, ['login', '--yes', '--json']), { code: 5, json: { error: { code: 'IO' } } });
+  rmSync(room, { recursive: true });
+  t.equal(issuer.requests.length, length, 'a folder that takes nothing is noticed in time');
   const named = await router(box, ['login', '--yes', '--expect', 'work', '--json']);
   const key = `${people.alice.accountId}/${people.alice.userId}`;
   t.match(named, { code: 2, json: { error: { code: 'USAGE', hint: `--expect ${key}` } } });
@@ -325,7 +331,16 @@ t.test('a login that cannot be stored is not revoked, and a person may mend what
   issuer.behaviour.onAnswer = (kind) => kind === 'accounts' && spoil();
   const run = await router(box, ['login', '--yes', '--json']);
   const message = /^the login of alice@example\.test .* was made, but could not be stored: cannot read /;
-  t.match(run, { code: 5, json: { error: { code: 'IO', message, hint: /; then log in again$/ } } });
+  t.match(run, {
+    code: 5,
+    json: {
+      error: {
+        code: 'IO',
+        message,
+        hint: /; it stays valid at the issuer, so log in again and log that session out there$/,
+      },
+    },
+  });
   t.equal((await router(box, ['login', '--yes', '--json'])).code, 5);
   t.equal(issuer.of('usercode').length, 1, 'a store that is broken from the start is told before the login');
   t.strictSame(issuer.of('revoke'), []);

@@ -2,6 +2,7 @@ import { RouterError } from '../../errors.js';
 import type { Holding } from '../../holding.js';
 import { sameIdentity } from '../../identity.js';
 import type { IndexEntry, OpenRepo } from '../../repo/repo.js';
+import { proveRoom } from '../../repo/room.js';
 import { parseAlias } from '../../router/alias.js';
 import { type Expectation, expected, parseExpectation, requireExpected } from '../../router/expectation.js';
 import { type Kept, keepLogin } from '../../router/keep-login.js';
@@ -79,6 +80,7 @@ export async function prepareArrival(
   const repo = await parts.openRepo();
   // What is wrong with the store is told now, not when there is a login to be lost.
   await repo.list();
+  await parts.withLock(() => proveRoom(parts.folders.data));
   const issuer = await parts.issuer();
   return { cli, parts, issuer, repo, host, source, wanted, alias, yes, notes, aside: null };
 }
@@ -253,7 +255,7 @@ async function store(reception: Reception, holding: Holding, verified: boolean):
       if (!(error instanceof RouterError)) throw error;
       const who = phrase({ ...holding.identity, alias: null });
       const message = `the login of ${who} was made, but could not be stored: ${error.message}`;
-      const hint = `${error.hint ?? 'mend that'}; ${aside === null ? 'then log in again' : `then ${aside.next}, which has it still`}`;
+      const hint = `${error.hint ?? 'mend that'}; ${aside === null ? 'it stays valid at the issuer, so log in again and log that session out there' : `then ${aside.next}, which has it still`}`;
       const refusal = new RouterError(error.code, message, { hint, cause: error });
       if (!cli.terminal.canAsk || signal.aborted) throw refusal;
       cli.say(message);

@@ -28,8 +28,9 @@ export async function runLoginFinish(
   if (given.length > 0 || options.callbackUrl !== undefined) throw onCommandLine();
   const deps = await pendingDeps(cli, compose(cli, options));
   const { expect, alias, redirectUri } = await requirePending(deps).finally(() => sweepPending(deps));
-  const wish = { ...options, ...(expect !== null && { expect }), ...(alias !== null && { alias }) };
-  const reception = await prepareArrival(cli, wish, 'login');
+  const wish = { ...options, ...(expect !== null && { expect }) };
+  // The alias was free when the login was started; one that is taken by now costs the name, not the login.
+  const reception = { ...(await prepareArrival(cli, wish, 'login')), alias };
   const { repo, parts, issuer } = reception;
   const { state, outcome } = (await parts.browserIssuer()).parseAnswer(await broughtBack(cli));
   const arrival = await receive(reception, async () => {

@@ -19,9 +19,9 @@ export async function runLoginStart(cli: Cli, options: LoginStartOptions): Promi
   const deps = await pendingDeps(cli, parts);
   await sweepPending(deps);
   const { expect = null } = options;
-  const wanted = expect === null ? null : parseExpectation(expect);
-  const alias =
-    options.alias === undefined ? null : freeAlias(options.alias, wanted, await parts.repo.list());
+  const stored = await parts.repo.list();
+  const wanted = expect === null ? null : parseExpectation(expect, stored);
+  const alias = options.alias === undefined ? null : freeAlias(options.alias, wanted, stored);
   // What lies there damaged is told before the vault is opened, or made.
   await deps.pending.read();
   const repo = await parts.openRepo();
