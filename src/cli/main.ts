@@ -1,8 +1,9 @@
 import { isBuiltin } from 'node:module';
+import { EXIT } from '../errors.js';
 import { type Cli, cliOf } from './cli.js';
 import { watchInterruptions } from './interruption.js';
 import { interrupted, reportError } from './report.js';
-import { processTerminal } from './terminal.js';
+import { processTerminal, type Terminal } from './terminal.js';
 
 /**
  * Runs one command line and gives the exit status (the table in src/errors.ts). Help loads no command, no zod and no
@@ -23,6 +24,7 @@ export async function main(
       return true;
     },
     () => cli.say('finishing what was begun; a second Ctrl-C stops at once ...'),
+    (status) => leave(proc, terminal, status),
   );
   const terminal = processTerminal(proc, proc.env, interruption.signal);
   const cli: Cli = cliOf(proc.env, proc.platform, json, terminal, interruption);
@@ -43,8 +45,25 @@ export async function main(
     return cli.status;
   } catch (error) {
     if (error instanceof CarriedOut) return error.status;
-    return reportError(cli, error);
+    const status = reportError(cli, error);
+    return status === EXIT.interrupted ? (interruption.status ?? status) : status;
+  } finally {
+    if (interruption.status === HUNG_UP && terminal.isGone) leave(proc, terminal, HUNG_UP);
   }
+}
+
+/** 128 + SIGHUP */
+const HUNG_UP = 129;
+
+/**
+ * Without its terminal a process ends by the signal itself: Node (20, 24) cannot put the terminal's modes back then, and aborts
+ * with all of its memory, the logins in it too, in a core file.
+ */
+function leave(proc: NodeJS.Process, terminal: Terminal, status: number): void {
+  if (status !== HUNG_UP || !terminal.isGone) proc.exit(status);
+  proc.emit('exit', status);
+  proc.removeAllListeners('SIGHUP');
+  proc.kill(proc.pid, 'SIGHUP');
 }
 
 /** A command that another Node has carried out: unwinds to `main`, which ends with its status. */

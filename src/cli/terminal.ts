@@ -23,6 +23,8 @@ export interface Terminal {
   readonly stdinIsTerminal: boolean;
   /** Whether stdout takes colours (a terminal, no NO_COLOR, TERM not dumb). */
   readonly colour: boolean;
+  /** Whether a terminal that was there when the command began has been closed. */
+  readonly isGone: boolean;
   /** Whether anything was written to stdout: then the command has given its answer. */
   readonly answered: boolean;
   /** What talk goes to, where that is a terminal that can be drawn on (not TERM=dumb); else null. */
@@ -53,6 +55,20 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
   const [out, talk] = [output(proc, 'stdout'), output(proc, 'stderr')];
   let answered = false;
   const dumb = env.TERM === 'dumb';
+  const isGone = () => [0, 1, 2].some((fd) => mayBeTerminal(fd) && !isatty(fd));
+  let isWatched = false;
+  /** Who waits for an answer on a terminal that is closed is told by the terminal, where nobody sends them a signal. */
+  const watch = (): void => {
+    if (isWatched) return;
+    isWatched = true;
+    const { stdin, stderr } = proc;
+    const onEnd = () => isGone() && proc.emit('SIGHUP');
+    stdin.on('error', onEnd).on('end', onEnd);
+    stderr.on('error', onEnd);
+    // Every prompt puts the mode back when it ends, and Node throws where there is none any more.
+    const setMode = stdin.setRawMode?.bind(stdin);
+    if (setMode !== undefined) stdin.setRawMode = (mode) => (isGone() ? stdin : setMode(mode));
+  };
   const prompt = () => ({ input: proc.stdin, output: proc.stderr, signal });
   const say = (line: string): void => talk(`${line}\n`);
   return {
@@ -64,6 +80,9 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
     },
     get colour() {
       return !env.NO_COLOR && !dumb && isTerminal(1);
+    },
+    get isGone() {
+      return isGone();
     },
     get answered() {
       return answered;
@@ -84,6 +103,7 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
       out(text);
     },
     async ask(question, choices) {
+      watch();
       if (dumb) return askPlainly(question, choices, (line) => readLine(proc, line, signal), say);
       const { select } = await import('@clack/prompts');
       const options: Choice<string>[] = [...choices];
@@ -98,6 +118,7 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
       return answer === 'yes';
     },
     async askSecret(question, mask) {
+      watch();
       if (dumb) return readLine(proc, `${question}: `, signal, true);
       const { password } = await import('@clack/prompts');
       const answer = await password({ message: question, ...(mask !== undefined && { mask }), ...prompt() });

@@ -52,7 +52,11 @@ export async function exchangeCode(
   const body = parseJsonObject(outcome.body);
   if (status >= 200 && status < 300) {
     const { data: tokens } = Tokens.safeParse(body);
-    if (!tokens) throw failed(`the issuer answered ${status} without the three tokens of a login`);
+    if (!tokens) {
+      const why = `the issuer answered ${status} without the three tokens of a login`;
+      const { data } = Spare.safeParse(body);
+      throw failed(why, data && (await ended(deps, new Secret(data.refresh_token))));
+    }
     return ofSomebody(deps, grantOf(tokens, deps.now()));
   }
   const said = codeIn(body, LOGIN_CODES);
@@ -62,6 +66,17 @@ export async function exchangeCode(
     });
   }
   throw failed(`the issuer answered ${said === null ? status : `${status} ${said}`}`);
+}
+
+/** All that is needed to end what came. */
+const Spare = z.object({ refresh_token: filled });
+
+/** Ends a login that is of no use, as well as that can be done, and says so. */
+async function ended(deps: TokenEndpointDeps, refreshToken: Secret): Promise<string> {
+  const answer = await revocation(deps).revoke({ refreshToken, provenance: null });
+  return answer.kind === 'revoked'
+    ? 'nothing was stored, it was revoked at the issuer; log in again'
+    : `nothing was stored, it could not be revoked at the issuer (${answer.why}) and stays valid there; log in again`;
 }
 
 function grantOf(tokens: z.infer<typeof Tokens>, now: number): Grant {
@@ -92,16 +107,14 @@ async function ofSomebody(deps: TokenEndpointDeps, grant: Grant): Promise<Holdin
       selection: null,
     };
   } catch (error) {
-    await revocation(deps).revoke(grant);
+    const hint = await ended(deps, grant.refreshToken);
     if (!(error instanceof RouterError)) throw error;
-    throw new RouterError(error.code, error.message, { hint: LOG_IN, cause: error });
+    throw new RouterError(error.code, error.message, { hint, cause: error });
   }
 }
 
 const LOG_IN = 'log in again; nothing was stored';
 
-function failed(why: string): RouterError {
-  return new RouterError('LOGIN_FAILED', `the login could not be finished: ${why}`, {
-    hint: LOG_IN,
-  });
+function failed(why: string, hint: string = LOG_IN): RouterError {
+  return new RouterError('LOGIN_FAILED', `the login could not be finished: ${why}`, { hint });
 }

@@ -253,7 +253,11 @@ t.test(
   },
 );
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+for (const [signal, status] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const) {
   t.test(`${signal} while Codex waits ends both, and nothing is left`, async (t) => {
     const { box, codex, willLogIn, start, homes } = await ready(t);
     willLogIn(people.bob, [
@@ -263,7 +267,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     const add = start();
     await until('codex waits', () => codex.waits('approval'));
     add.kill(signal);
-    t.strictSame(await add.ended, [130, null]);
+    t.strictSame(await add.ended, [status, null]);
     t.match(JSON.parse(add.said.stdout), { error: { code: 'INTERRUPTED' } });
     await gone(codex.ran()?.pid ?? 0);
     t.strictSame(homes(), []);
@@ -279,7 +283,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     const first = start();
     await until('the login is made', () => codex.waits('never'));
     first.kill(signal);
-    t.strictSame(await first.ended, [130, null]);
+    t.strictSame(await first.ended, [status, null]);
     t.match(JSON.parse(first.said.stdout), { error: { code: 'INTERRUPTED', hint: /codex-router add work/ } });
     t.equal(homes().length, 1);
     codex.does([['end', 9]]);

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import { findCanary } from '../kit/canary.js';
@@ -130,9 +130,20 @@ t.test('a file that is there is replaced only when that is said, and is whole at
   const here = machine(t);
   await here.add('home', loginOf('alice'));
   const file = secretFile(here.box, 'logins.age', 'mine');
+  const folder = here.box.routerHome;
+  for (const other of [file, path.join(folder, 'vault.json'), path.join(folder, 'new.age'), here.box.home]) {
+    const run = await here.run(['export', '--to', other, '--recipient', RECIPIENT, '--force', '--json']);
+    t.match(
+      run,
+      { code: 2, json: { error: { code: 'USAGE' } } },
+      `${other}: no export, so it is not replaced`,
+    );
+  }
+  t.equal(readFileSync(file, 'utf8'), 'mine');
+  writeFileSync(file, 'age-encryption.org/v1\nold');
   const args = ['export', '--to', file, '--recipient', RECIPIENT, '--json'];
   t.match(await here.run(args), { code: 2, json: { error: { code: 'CHOICE_NEEDED', hint: /--force/ } } });
-  t.equal(readFileSync(file, 'utf8'), 'mine');
+  t.match(readFileSync(file, 'utf8'), /old$/);
   t.equal((await here.run([...args, '--force'])).code, 0);
   t.match(readFileSync(file, 'latin1'), /^age-encryption\.org\/v1\n-> X25519 /);
   t.match(

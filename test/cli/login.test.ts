@@ -1,8 +1,18 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { type Behaviour, type Issuer, type RequestKind, startIssuer } from '../kit/issuer.js';
-import { leaksOf, type RouterRun, router, type Sandbox, sandbox } from '../kit/router.js';
+import { bare, until } from '../kit/process.js';
+import {
+  leaksOf,
+  PROJECT,
+  type RouterRun,
+  router,
+  type Sandbox,
+  sandbox,
+  withoutEscapes,
+} from '../kit/router.js';
 import { makeState, SLOT } from '../kit/state.js';
 import { loginOf, people } from '../kit/tokens.js';
 
@@ -201,6 +211,25 @@ const FAULTS: readonly Fault[] = [
     message: /^the login could not be finished: the issuer answered 503$/,
   },
   {
+    what: 'the exchange gives a refresh token and no login',
+    set: answered('login', { status: 200, body: { access_token: 'CANARY', refresh_token: 'rt_CANARY' } }),
+    code: 'LOGIN_FAILED',
+    status: 5,
+    message: /^the login could not be finished: the issuer answered 200 without the three tokens of a login$/,
+    revoked: true,
+  },
+  {
+    what: 'the exchange gives tokens of nobody',
+    set: answered('login', {
+      status: 200,
+      body: { id_token: 'CANARY', access_token: 'CANARY', refresh_token: 'rt_CANARY' },
+    }),
+    code: 'IDENTITY_UNREADABLE',
+    status: 6,
+    message: /./,
+    revoked: true,
+  },
+  {
     what: 'the right person in another workspace',
     set: () => undefined,
     args: ['--expect', `${TEAM}/user-alice`],
@@ -309,11 +338,7 @@ t.test('a signal at any stage leaves nothing behind, here or at the issuer', asy
         },
       });
       const wasOut = place >= STAGES.indexOf('login');
-      t.match(
-        run,
-        { code: wasOut ? 130 : status, json: { error: { code: 'INTERRUPTED' } } },
-        `${signal} at ${stage}`,
-      );
+      t.match(run, { code: status, json: { error: { code: 'INTERRUPTED' } } }, `${signal} at ${stage}`);
       t.equal(issuer.of('revoke').length - length, wasOut ? 1 : 0, `${signal} at ${stage}: revoked`);
       t.strictSame(filesOf(t, box), before, `${signal} at ${stage}`);
     }
@@ -391,6 +416,31 @@ t.test('on a terminal a person sees the code to scan, the time that is left, and
   t.match(waiting.stdout, /\u001b\[2Kcodex-router: stopped \(INTERRUPTED\)/);
   t.equal(issuer.of('revoke').length, 2, 'nothing was handed out');
   t.equal((await identitiesIn(box)).length, 1);
+});
+
+t.test('a terminal that is closed at the question ends the command, and the login', async (t) => {
+  const { box, issuer } = await ready(t, { vault: true });
+  const status = path.join(box.root, 'status');
+  const line = `stty cols 80 rows 24; trap '' HUP; '${process.execPath}' '${path.join(PROJECT, 'dist/codex-router.js')}' login; echo $? > '${status}'`;
+  const env = { TERM: 'xterm-256color', ...box.env, SHELL: '/bin/sh' };
+  const command = ['/usr/bin/script', '--quiet', '--command', line, '/dev/null'];
+  const [file = '', ...args] = bare(command, env);
+  const script = spawn(file, args, { cwd: box.home, stdio: ['pipe', 'pipe', 'ignore'] });
+  let shown = '';
+  script.stdout.setEncoding('utf8').on('data', (text: string) => {
+    shown += text;
+  });
+  t.teardown(() => script.kill('SIGKILL'));
+  await until('the question', () => withoutEscapes(shown).includes('Keep this login?'));
+  script.kill('SIGKILL');
+  await until('its end', () => existsSync(status) && readFileSync(status, 'utf8') !== '');
+  t.equal(
+    readFileSync(status, 'utf8').trim(),
+    '129',
+    'as by the signal, and not by an abort with all its memory',
+  );
+  t.equal(issuer.of('revoke').length, 1);
+  t.strictSame(await identitiesIn(box), []);
 });
 
 t.test('a terminal that cannot draw gets plain lines', async (t) => {

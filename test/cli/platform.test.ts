@@ -9,7 +9,7 @@ import { processTerminal } from '../../src/cli/terminal.js';
 t.test('on Windows a switch and a removal are refused before anything is read or written', async (t) => {
   const folder = t.testdir();
   const signal = new AbortController().signal;
-  const interruption: Interruption = { signal, critical: (work) => work() };
+  const interruption: Interruption = { signal, status: null, critical: (work) => work() };
   const env = { USERPROFILE: folder, LOCALAPPDATA: folder, APPDATA: folder };
   const cli = cliOf(env, 'win32', true, processTerminal(process, env, signal), interruption);
   await t.rejects(runUse(cli, 'work', {}), { code: 'PLATFORM_UNSUPPORTED', exitCode: 6 });

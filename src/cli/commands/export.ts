@@ -1,9 +1,10 @@
-import { resolve } from 'node:path';
+import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { RouterError, systemErrorCode } from '../../errors.js';
-import { ioError, writeAtomic } from '../../os/atomic.js';
+import { ioError, realTarget, writeAtomic } from '../../os/atomic.js';
 import { createExclusively } from '../../os/exclusive.js';
-import { lstat, readFile } from '../../os/files.js';
-import { type Closing, closeArchive } from '../../repo/archive.js';
+import { lstat, readFile, stat } from '../../os/files.js';
+import type { RouterFolders } from '../../os/folders.js';
+import { type Closing, closeArchive, isArchive } from '../../repo/archive.js';
 import { encodeArchive } from '../../repo/archive-document.js';
 import { copyNotes, type ExportPlan, gatherExport, recordExport } from '../../router/export.js';
 import { candidateOf, nameOf } from '../../router/resolve.js';
@@ -37,8 +38,8 @@ export async function runExport(
 ): Promise<void> {
   const kind = kindOf(cli, options);
   const to = resolve(options.to);
-  await refuseExisting(to, options.force ?? false);
   const parts = compose(cli, options);
+  await admitFile(to, options.force ?? false, parts.folders);
   const host = await parts.besideKeychain(() => hostOrNull(parts));
   const { opening, ...rest } = refreshDeps(cli, parts);
   const deps = { ...rest, repo: await opening, host };
@@ -117,15 +118,33 @@ async function closingOf(cli: Cli, kind: Closing['kind'], options: ExportOptions
   }
 }
 
-async function refuseExisting(path: string, force: boolean): Promise<void> {
-  if (force) return;
+/** Only an export gives way to an export, and none lies among what it is a copy of. @throws CHOICE_NEEDED, USAGE, IO */
+async function admitFile(path: string, force: boolean, { data, config }: RouterFolders): Promise<void> {
+  const target = await realTarget(path);
+  for (const folder of [data, config]) {
+    if (isWithin(await realTarget(folder).catch(() => folder), target)) {
+      throw usage(`${path} lies among codex-router's own files`);
+    }
+  }
   try {
-    await lstat(path);
+    const found = await lstat(path);
+    if (!force) throw exists(path);
+    const isFile = found.isFile() || (found.isSymbolicLink() && (await stat(path)).isFile());
+    if (isFile && isReplaceable(await readFile(path))) return;
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return;
     throw ioError(error, path, 'write');
   }
-  throw exists(path);
+  throw usage(`${path} is no export, so --force does not replace it`);
+}
+
+function isReplaceable(bytes: Uint8Array): boolean {
+  return bytes.length === 0 || isArchive(bytes);
+}
+
+function isWithin(folder: string, path: string): boolean {
+  const way = relative(folder, path);
+  return way === '' || !(way === '..' || way.startsWith(`..${sep}`) || isAbsolute(way));
 }
 
 /** 0600, at one stroke, and read back: an export that cannot be read is none. */
