@@ -9,7 +9,17 @@ import { basename, join } from 'node:path';
 import { build, transform } from 'esbuild';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
-const LAZY = ['@clack/prompts', 'age-encryption', 'got', 'hpagent', 'json5', 'proper-lockfile', 'uqr', 'ws'];
+const LAZY = [
+  '@clack/prompts',
+  'age-encryption',
+  'got',
+  'hpagent',
+  'json5',
+  'proper-lockfile',
+  'smol-toml',
+  'uqr',
+  'ws',
+];
 const fileOf = (name) => `${name.replace(/[@/]/g, '-').replace(/^-/, '')}.js`;
 
 const common = {

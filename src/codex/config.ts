@@ -1,4 +1,6 @@
 import { join } from 'node:path';
+import * as z from 'zod/mini';
+import { RouterError } from '../errors.js';
 import { stat } from '../os/files.js';
 import type { CodexHome } from './home.js';
 import { readLoginFile } from './login-file.js';
@@ -29,22 +31,53 @@ const AGE_FILES = ['codex_auth.age', 'cli_auth.age'];
 const SMALLEST_WITH_LOGIN = 512;
 
 /**
- * Where a Codex home keeps its login, from config.toml's top-level keys; `file` is Codex's own default (0.169). This is a
- * light reading of single lines, not a TOML parser, and knows neither `codex -c` nor a machine's managed configuration. A file
- * that cannot be read says nothing: it must not hide a login that can.
+ * Where a Codex home keeps its login, from config.toml; `file` is Codex's own default (0.169). Neither `codex -c` nor a machine's
+ * managed configuration is seen. A file that cannot be understood says nothing: it must not hide a login that can.
  */
 export async function credentialsStore(home: CodexHome): Promise<CredentialsStore> {
-  const config = await readLoginFile(join(home.folder, 'config.toml')).catch(() => null);
-  for (const line of (config ?? '').split('\n')) {
-    if (/^\s*\[/.test(line)) break;
-    const [, , , found] =
-      /^\s*(["']?)cli_auth_credentials_store\1\s*=\s*(["'])([a-z]+)\2\s*(?:#.*)?\r?$/.exec(line) ?? [];
-    if (found !== undefined) return STORES.find((store) => store === found) ?? 'file';
-  }
-  return 'file';
+  const text = await readLoginFile(configOf(home.folder)).catch(() => null);
+  // Most name none, and to parse one costs a module.
+  if (text === null || !text.includes(STORE_KEY)) return 'file';
+  const found = (await parseConfig(text))?.[STORE_KEY];
+  return STORES.find((store) => store === found) ?? 'file';
 }
 
+const STORE_KEY = 'cli_auth_credentials_store';
+
 const STORES: readonly CredentialsStore[] = ['file', 'keyring', 'auto', 'ephemeral'];
+
+/** The top-level keys that decide what Codex does with a login; each undefined where it is not set. */
+const Config = z.object({
+  [STORE_KEY]: z.optional(z.string()),
+  forced_login_method: z.optional(z.string()),
+  /** One workspace, or those that are allowed. */
+  forced_chatgpt_workspace_id: z.optional(z.union([z.string(), z.array(z.string())])),
+});
+
+export type CodexConfig = z.infer<typeof Config>;
+
+/** What config.toml says of logins; nothing where there is none. @throws IO when it cannot be read or is not what Codex reads */
+export async function readConfig(folder: string): Promise<CodexConfig> {
+  const path = configOf(folder);
+  const config = await parseConfig((await readLoginFile(path)) ?? '');
+  if (config !== null) return config;
+  throw new RouterError('IO', `${path} cannot be understood: it is no TOML, or not of the kind Codex reads`, {
+    hint: 'mend it: Codex itself does not start with it',
+  });
+}
+
+function configOf(folder: string): string {
+  return join(folder, 'config.toml');
+}
+
+async function parseConfig(text: string): Promise<CodexConfig | null> {
+  const { parse } = await import('smol-toml');
+  try {
+    return Config.parse(parse(text));
+  } catch {
+    return null;
+  }
+}
 
 /** 0 for what is no file. */
 async function sizeOf(path: string): Promise<number> {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { RouterError } from '../errors.js';
 import type { Identity } from '../identity.js';
-import { readLoginFile } from './login-file.js';
+import { readConfig } from './config.js';
 
 /**
  * Refuses a Codex home whose config.toml would ignore, move or delete what is lent to it: 0.169 deletes an auth.json, whole logins
@@ -12,8 +12,8 @@ import { readLoginFile } from './login-file.js';
  */
 export async function admitConfig(folder: string, { accountId }: Identity): Promise<void> {
   const path = join(folder, 'config.toml');
-  const lines = topLevelOf((await readLoginFile(path)) ?? '');
-  const [store = 'file'] = valuesOf('cli_auth_credentials_store', lines);
+  const config = await readConfig(folder);
+  const { cli_auth_credentials_store: store = 'file', forced_login_method: method = 'chatgpt' } = config;
   if (store !== 'file') {
     throw new RouterError(
       'PLATFORM_UNSUPPORTED',
@@ -23,7 +23,6 @@ export async function admitConfig(folder: string, { accountId }: Identity): Prom
       },
     );
   }
-  const [method = 'chatgpt'] = valuesOf('forced_login_method', lines);
   if (method !== 'chatgpt') {
     throw new RouterError(
       'PLATFORM_UNSUPPORTED',
@@ -31,7 +30,7 @@ export async function admitConfig(folder: string, { accountId }: Identity): Prom
       { hint: 'lend to another folder: CODEX_HOME=<folder> codex-router lend ...' },
     );
   }
-  const allowed = valuesOf('forced_chatgpt_workspace_id', lines);
+  const allowed = [config.forced_chatgpt_workspace_id ?? []].flat();
   if (allowed.length > 0 && !allowed.includes(accountId)) {
     throw new RouterError(
       'IDENTITY_UNEXPECTED',
@@ -39,22 +38,4 @@ export async function admitConfig(folder: string, { accountId }: Identity): Prom
       { hint: 'lend to another folder: CODEX_HOME=<folder> codex-router lend ...' },
     );
   }
-}
-
-/** Up to the first table: what comes after belongs to it. */
-function topLevelOf(config: string): string {
-  const lines = config.split(/\r?\n/);
-  const table = lines.findIndex((line) => /^\s*\[/.test(line));
-  return (table < 0 ? lines : lines.slice(0, table)).map((line) => line.replace(/^\s*#.*/, '')).join('\n');
-}
-
-/** The strings of a key, of one or of a list of them; a light reading of TOML. Empty when it is not set. */
-function valuesOf(key: string, lines: string): readonly string[] {
-  const value = new RegExp(
-    `^[ \\t]*"?${key}"?[ \\t]*=[ \\t]*(\\[[^\\]]*\\]|"[^"\\n]*"|'[^'\\n]*')`,
-    'm',
-  ).exec(lines)?.[1];
-  return [...(value ?? '').matchAll(/"([^"\n]*)"|'([^'\n]*)'/g)].flatMap(
-    ([, double, single]) => double ?? single ?? [],
-  );
 }

@@ -126,13 +126,14 @@ export function parsePlacement(value: unknown): Placement | undefined {
 function parseLending(value: unknown): Lending | null | undefined {
   if (value === null) return null;
   if (!isFields(value)) return undefined;
-  const { folder, what, displaced, at, fingerprint, until, proved, own } = value;
+  const { folder, what, displaced, at, fingerprint, until, proved, own, replaced } = value;
   if (typeof folder !== 'string' || !isNumber(at)) return undefined;
   if (what !== 'access' && what !== 'grant') return undefined;
   if (fingerprint !== undefined && !isFingerprint(fingerprint)) return undefined;
   if (until !== undefined && !isNumber(until)) return undefined;
   if (proved !== undefined && typeof proved !== 'boolean') return undefined;
   if (own !== undefined && typeof own !== 'boolean') return undefined;
+  if (replaced !== undefined && typeof replaced !== 'boolean') return undefined;
   const rest: Omit<Lending, 'displaced'> = {
     ...value,
     folder,
@@ -142,6 +143,7 @@ function parseLending(value: unknown): Lending | null | undefined {
     ...(until !== undefined && { until }),
     ...(proved !== undefined && { proved }),
     ...(own !== undefined && { own }),
+    ...(replaced !== undefined && { replaced }),
   };
   if (displaced === null) return { ...rest, displaced };
   const [accountId, userId, more] = typeof displaced === 'string' ? displaced.split('/') : [];

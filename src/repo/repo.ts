@@ -43,6 +43,8 @@ export interface Lending {
   readonly proved?: boolean;
   /** True for a login that was Codex's own and went back to it: nobody lent it. */
   readonly own?: boolean;
+  /** True once a login of our own making was stored since: Codex has the one before, and the stored one is ours. */
+  readonly replaced?: boolean;
 }
 
 /** The grant we last put into a slot, or found there when we took our copy. */

@@ -8,6 +8,7 @@ import { winner } from './check-in.js';
 import { importFromHome } from './import-home.js';
 import type { Seal } from './import-source.js';
 import type { LendHome } from './lend-source.js';
+import { afterTaking } from './lent.js';
 import { entryOf } from './resolve.js';
 
 /**
@@ -65,12 +66,10 @@ export async function resumeLeftover(
   return left;
 }
 
-/** What is left of a lending whose login is home: only who has to be put back there. */
-export function afterTaking({ fingerprint: _, until: __, ...lent }: Lending): Lending | null {
-  return lent.displaced === null ? null : { ...lent, what: 'access', proved: false };
-}
-
-/** Decides as a check-in does: the grant that was handed over tells which of two is newer. */
+/**
+ * Decides as a check-in does: Codex's is what became of the stored one, unless a login of our own making took its place or Codex has
+ * one that gave way before.
+ */
 function sealBack(repo: OpenRepo, lent: Lending, after: Lending | null) {
   let result: HandBack = 'unchanged';
   const seal: Seal = async (found) => {
@@ -79,13 +78,16 @@ function sealBack(repo: OpenRepo, lent: Lending, after: Lending | null) {
     const stored = await repo.load(key);
     const there = { fingerprint: repo.fingerprint(found.grant), issuedAt: issuedAt(found.grant) };
     const here = { fingerprint: entry.fingerprint, issuedAt: issuedAt(stored.grant), former: entry.former };
-    const kept = winner(there, here, lent.fingerprint ?? entry.fingerprint);
+    const placed = lent.replaced === true ? (lent.fingerprint ?? null) : entry.fingerprint;
+    const kept = winner(there, here, placed);
     if (kept === 'repo') {
       await repo.backUp(found, 'the Codex CLI held an older login of this identity');
       result = 'repo-newer';
     } else {
       result = kept === 'same' ? 'unchanged' : 'taken-home';
-      if (kept === 'slot' && (there.issuedAt ?? 0) < (here.issuedAt ?? 0))
+      const isOdd = (there.issuedAt ?? 0) < (here.issuedAt ?? 0);
+      const isAnother = lent.fingerprint !== undefined && lent.fingerprint !== entry.fingerprint;
+      if (kept === 'slot' && (isOdd || isAnother))
         await repo.backUp(stored, 'the Codex CLI held another login of this identity');
       if (kept === 'slot' || found.grant.expiresAt > stored.grant.expiresAt)
         await repo.save(merged(found, stored));

@@ -33,6 +33,7 @@ export function homeCandidate(
     source: 'codex',
     sharedWith: choice === 'keep' ? 'codex' : null,
     placement: null,
+    ...(choice !== 'keep' && { takenFrom: home.folder }),
   };
 }
 
@@ -51,20 +52,21 @@ export async function importFromHome(
 ): Promise<ImportOutcome> {
   const imported: Imported[] = [];
   const notes: HostNote[] = [];
-  const store = async (candidate: Candidate, how: ImportOptions): Promise<void> => {
+  const store = async (candidate: Candidate, how: ImportOptions, isLeftover: boolean): Promise<void> => {
     const plan = planImport([candidate], await readStored(repo, [candidate]), how);
     imported.push(...(await applyImport(repo, plan)));
     await proveStored(repo, candidate.holding);
-    if (candidate.sharedWith === null) await endHandOver(repo, candidate.holding.identity, home.folder);
+    const { sharedWith, holding } = candidate;
+    if (sharedWith === null) await endHandOver(repo, holding.identity, home.folder, isLeftover);
   };
   if ((await home.readLeftover()) !== null) {
     const how = shown === null ? options : { ...options, alias: null, expect: null };
-    await home.resume(resumeSeal(home, repo, notes, (candidate) => store(candidate, how)));
+    await home.resume(resumeSeal(home, repo, notes, (candidate) => store(candidate, how, true)));
   }
   if (shown === null) return { imported, refused: [], skipped: [], notes };
   let sealed = false;
   const seal: Seal = async (holding) => {
-    await store(homeCandidate(home, holding, repo, choice), options);
+    await store(homeCandidate(home, holding, repo, choice), options, false);
     sealed = true;
   };
   if (choice === 'take') {
@@ -149,11 +151,14 @@ function resumeSeal(
       await store(homeCandidate(home, holding, repo, null));
       notes.push({ code: 'RESUMED', text: `an interrupted import from ${home.folder} was finished` });
     } catch (error) {
-      if (!(error instanceof RouterError && error.code === 'GRANT_NOT_NEWER')) throw error;
-      await repo.backUp(holding, 'left by an interrupted import, not newer than the stored login');
+      if (!(error instanceof RouterError && ['GRANT_NOT_NEWER', 'LENT'].includes(error.code))) throw error;
+      const why =
+        error.code === 'LENT' ? 'is of one that Codex has elsewhere' : 'is not newer than the stored one';
+      await repo.backUp(holding, `left by an interrupted import: it ${why}`);
+      await endHandOver(repo, holding.identity, home.folder, true);
       notes.push({
         code: 'BACKED_UP',
-        text: `a login left by an interrupted import from ${home.folder} is not newer than the stored one: sealed as a back-up`,
+        text: `a login left by an interrupted import from ${home.folder} ${why}: sealed as a back-up`,
       });
     }
   };

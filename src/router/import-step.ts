@@ -6,6 +6,7 @@ import { type IdentityKey, identityKey, sameIdentity } from '../identity.js';
 import type { Doubt, Fingerprint, IndexEntry, Placement, SaveFacts, Source } from '../repo/repo.js';
 import { showText } from '../text.js';
 import { winner } from './check-in.js';
+import { handedOver, refuseLent } from './lent.js';
 
 /** A login that could be imported. */
 export interface Candidate {
@@ -18,6 +19,8 @@ export interface Candidate {
   readonly sharedWith: 'codex' | null | undefined;
   /** Set when a slot of a host holds it. */
   readonly placement: Placement | null;
+  /** The Codex home that it is taken out of; left out for what stays where it is. */
+  readonly takenFrom?: string;
   /** What the program it comes from calls it, as it stands there. */
   readonly alias?: string | null;
   /** Why it may not work any more, where that is known. */
@@ -48,7 +51,7 @@ export interface Stored {
 
 /**
  * What becomes of one candidate; writes nothing.
- * @throws GRANT_NOT_NEWER unless the incoming grant is proved newer or `replace` is set; RECORD_DAMAGED when the stored one
+ * @throws LENT for another grant of who was handed over to Codex, unless it is taken from there; GRANT_NOT_NEWER unless the incoming grant is proved newer or `replace` is set; RECORD_DAMAGED when the stored one
  *   cannot be read to compare.
  */
 export function decide(
@@ -75,6 +78,8 @@ export function decide(
   }
   const before = stored.holdings.get(identityKey(entry.identity)) ?? null;
   if (entry.fingerprint === fingerprint) return sameGrant(candidate, entry, before, own);
+  // A copy of what Codex made of a login that was handed over would pass for one that only we have.
+  if (candidate.takenFrom !== entry.lent?.folder) refuseLent(entry, ['grant']);
   const newer = before !== null && isNewer(candidate, entry, before);
   if (!newer && !replace) throw notNewer(candidate, entry, before);
   return {
@@ -165,12 +170,15 @@ function withGrantOf(is: Grant, was: Grant | null): Grant {
 }
 
 function isNewer(
-  { holding, fingerprint, placement }: Candidate,
+  { holding, fingerprint, placement, takenFrom }: Candidate,
   entry: IndexEntry,
   before: Holding,
 ): boolean {
-  const placed =
+  const left =
     placement !== null && placement.slot === entry.placement?.slot ? entry.placement.fingerprint : null;
+  // Out of the home that the stored one was handed over to comes what Codex made of it, whatever its clock says.
+  const isBack = takenFrom !== undefined && handedOver(entry)?.folder === takenFrom;
+  const placed = isBack ? entry.fingerprint : left;
   const incoming = { fingerprint, issuedAt: tokenIssuedAt(holding) };
   const kept = { fingerprint: entry.fingerprint, issuedAt: tokenIssuedAt(before), former: entry.former };
   return winner(incoming, kept, placed) === 'slot';

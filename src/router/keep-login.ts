@@ -123,7 +123,14 @@ async function decided(
     doubt: null,
   });
   const former = { sealed: before !== null, place: place.place, doubt: entry.doubt };
-  return { entry: saved, result: 'renewed', former: { ...former, text: textOf(former, place) }, notes };
+  const kept = await ownFromNow(repo, saved, entry);
+  return { entry: kept, result: 'renewed', former: { ...former, text: textOf(former, place) }, notes };
+}
+
+/** Codex goes on with the login that was handed over to it, and nobody has this one. */
+async function ownFromNow(repo: OpenRepo, saved: IndexEntry, { lent, fingerprint }: IndexEntry) {
+  if (lent?.what !== 'grant' || lent.replaced === true) return saved;
+  return repo.lend(identityKey(saved.identity), { fingerprint, ...lent, replaced: true });
 }
 
 /** What the repo knew of this identity and a login does not carry. The old grant's failures say nothing about the new one. */

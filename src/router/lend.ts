@@ -3,11 +3,11 @@ import type { Holding } from '../holding.js';
 import { type IdentityKey, identityKey, sameIdentity } from '../identity.js';
 import type { IndexEntry, Lending, OpenRepo } from '../repo/repo.js';
 import type { HostNote } from '../slot/host.js';
-import { afterTaking, PLAIN, resumeLeftover, takeBack } from './hand-back.js';
+import { PLAIN, resumeLeftover, takeBack } from './hand-back.js';
 import { importFromHome } from './import-home.js';
 import { freshest, type LendDeps, type LendPlan, planLending, refuseDoubtful } from './lend-plan.js';
 import type { LendHome } from './lend-source.js';
-import { unlendCommand } from './lent.js';
+import { afterTaking, unlendCommand } from './lent.js';
 import { entryOf } from './resolve.js';
 
 export interface Lent extends LendPlan {

@@ -6,12 +6,12 @@ import type { Holder } from './custody.js';
 import { nameOf, selectorOf } from './resolve.js';
 
 /**
- * The lending by which Codex holds the stored grant, whatever lies in its folder now: only `unlend` ends it. Null when it was lent
- * without its grant, or another login of the identity was stored since.
+ * The lending by which Codex holds the stored grant, whatever lies in its folder now: only `unlend` ends it. A grant that came from
+ * elsewhere since may be what Codex made of it (3.24 to 4.15 of OpenClaw copy Codex's own), so it counts too. Null when it was lent
+ * without its grant, or a login of our own making was stored since.
  */
-export function handedOver({ lent, fingerprint }: Pick<IndexEntry, 'lent' | 'fingerprint'>): Lending | null {
-  if (lent === null || lent.what !== 'grant') return null;
-  return (lent.fingerprint ?? fingerprint) === fingerprint ? lent : null;
+export function handedOver({ lent }: Pick<IndexEntry, 'lent'>): Lending | null {
+  return lent?.what === 'grant' && lent.replaced !== true ? lent : null;
 }
 
 /** What was handed over is Codex's until `unlend`, wherever CODEX_HOME points now and whatever lies there. */
@@ -47,14 +47,24 @@ export async function refuseCopy(
   if (entry?.lent?.folder === folder) refuseLent(entry, ['grant']);
 }
 
-/** A login that was taken out of the Codex home it was handed over to is home again. */
+/**
+ * A login that was taken out of the Codex home it was handed over to is home again.
+ * @param isUnlend whether an `unlend` had begun it: whoever was there before is then still to be put back.
+ */
 export async function endHandOver(
   repo: OpenRepo,
   who: Pick<Identity, 'accountId' | 'userId'>,
   folder: string,
+  isUnlend: boolean,
 ): Promise<void> {
   const entry = (await repo.list()).find(({ identity }) => sameIdentity(identity, who));
-  if (entry?.lent?.what === 'grant' && entry.lent.folder === folder) await repo.lend(identityKey(who), null);
+  if (entry?.lent?.what !== 'grant' || entry.lent.folder !== folder) return;
+  await repo.lend(identityKey(who), isUnlend ? afterTaking(entry.lent) : null);
+}
+
+/** What is left of a lending whose login is home: only who has to be put back there. */
+export function afterTaking({ fingerprint: _, until: __, replaced: ___, ...lent }: Lending): Lending | null {
+  return lent.displaced === null ? null : { ...lent, what: 'access', proved: false };
 }
 
 /** What is lent, one note each. */

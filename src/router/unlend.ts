@@ -2,9 +2,10 @@ import { RouterError } from '../errors.js';
 import { type Identity, type IdentityKey, identityKey, sameIdentity } from '../identity.js';
 import type { IndexEntry, Lending, OpenRepo } from '../repo/repo.js';
 import type { HostNote } from '../slot/host.js';
-import { afterTaking, type HandBack, resumeLeftover, takeBack } from './hand-back.js';
+import { type HandBack, resumeLeftover, takeBack } from './hand-back.js';
 import { isUnfinished, type LendDeps, unheld } from './lend-plan.js';
 import type { CodexHomes, LendHome, LoginFile } from './lend-source.js';
+import { afterTaking, handedOver } from './lent.js';
 import { heldBy } from './refresh.js';
 import { candidateOf, entryOf, nameOf, resolve, selectorOf } from './resolve.js';
 
@@ -196,8 +197,7 @@ async function unfit(
 
 /** Nothing of a handed over login is left to be taken home: what is stored may have been spent, or revoked, by whoever had it. */
 async function lose(repo: OpenRepo, entry: IndexEntry, lent: Lending): Promise<readonly HostNote[]> {
-  const isStored = (lent.fingerprint ?? entry.fingerprint) === entry.fingerprint;
-  if (lent.what !== 'grant' || !isStored) return [];
+  if (handedOver({ lent }) === null) return [];
   if (entry.doubt === null) await repo.doubt(identityKey(entry.identity), 'lost-outside');
   const text = `the login of ${nameOf(entry)} that Codex had cannot be taken home: codex-router refresh ${selectorOf(entry)} tells whether the stored one still works; if not, log that account in again`;
   return [{ code: 'LOGIN_DOUBTFUL', text }];

@@ -79,16 +79,20 @@ t.test('what the Codex home has of other credentials, or cannot read, is never w
     t.equal(readFileSync(file, 'utf8'), text);
   }
   rmSync(file);
-  for (const [line, code] of [
+  for (const [line, code, exit = 6] of [
     ['cli_auth_credentials_store = "keyring"', 'PLATFORM_UNSUPPORTED'],
     ["cli_auth_credentials_store='auto' # or file", 'PLATFORM_UNSUPPORTED'],
     ['cli_auth_credentials_store = "ephemeral"', 'PLATFORM_UNSUPPORTED'],
     ['forced_login_method = "api"', 'PLATFORM_UNSUPPORTED'],
     ['forced_chatgpt_workspace_id = "another"', 'IDENTITY_UNEXPECTED'],
+    ['notify = [\n  ["a"],\n]\nforced_login_method = "api"', 'PLATFORM_UNSUPPORTED'],
+    ['\'forced_login_method\' = "api"', 'PLATFORM_UNSUPPORTED'],
+    ['about = """\n[no table]\n"""\nforced_login_method = \'api\'', 'PLATFORM_UNSUPPORTED'],
+    ['forced_login_method = ', 'IO', 5],
     ['forced_chatgpt_workspace_id = [\n  "another", # theirs\n  "third",\n]', 'IDENTITY_UNEXPECTED'],
   ] as const) {
     config('model = "gpt-5.5"', line);
-    t.match(await run('lend a'), refused(code), line);
+    t.match(await run('lend a'), refused(code, exit), line);
     t.equal(auth(), null);
   }
   config(

@@ -147,7 +147,7 @@ async function fromHome(
   const repo = await parts.openRepo();
   if (shown !== null) {
     // Decided once before the question, so that nobody is asked about what is then refused.
-    const candidate = homeCandidate(home, shown, repo, 'keep');
+    const candidate = homeCandidate(home, shown, repo, wanted ?? 'take');
     planImport([candidate], await readStored(repo, [candidate]), decision);
   }
   const choice = wanted ?? (shown === null ? 'take' : await askChoice(parts, home, shown));
