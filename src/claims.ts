@@ -32,11 +32,19 @@ export function readClaims(token: Secret): Claims | null {
   return {
     accountId: account === null ? null : parseAccountId(account),
     userId: user === null ? null : parseUserId(user),
-    email: textAt(payload, 'email') ?? textAt(profile, 'email'),
-    plan: textAt(auth, 'chatgpt_plan_type'),
+    email: boundText(textAt(payload, 'email') ?? textAt(profile, 'email')),
+    plan: boundText(textAt(auth, 'chatgpt_plan_type')),
     expiresAt: secondsAt(payload, 'exp'),
     issuedAt: secondsAt(payload, 'iat'),
   };
+}
+
+/** Characters of the longest e-mail address (RFC 5321: 64, @ and 255), and more than any plan or workspace is called. */
+const LONGEST = 320;
+
+/** What is longer is nobody's name, and counts as absent: it would be stored, and shown, whole. */
+export function boundText(text: string | null | undefined): string | null {
+  return text === undefined || text === null || text.length > LONGEST ? null : text;
 }
 
 /** Where else a file states whom it belongs to; each must agree with the access token where it is present. */
@@ -73,8 +81,8 @@ export function identityOf(accessToken: Secret, hints: IdentityHints = {}): Iden
   return {
     accountId,
     userId,
-    email: claims.email ?? idClaims?.email ?? hints.email ?? null,
-    plan: claims.plan ?? idClaims?.plan ?? hints.plan ?? null,
+    email: claims.email ?? idClaims?.email ?? boundText(hints.email),
+    plan: claims.plan ?? idClaims?.plan ?? boundText(hints.plan),
     workspace: null,
   };
 }

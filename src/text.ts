@@ -15,6 +15,11 @@ export function showText(value: string | null | undefined, columns = 60): string
   return plain === '' ? '-' : cut(plain, columns);
 }
 
+/** A path as one word of a command line that a person copies. */
+export function shellWord(value: string): string {
+  return /^[\w@%+=:,./-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`;
+}
+
 /** How many terminal columns a cleaned string takes; East Asian wide characters and emoji take two. */
 export function columnsOf(text: string): number {
   if (PRINTABLE.test(text)) return text.length;

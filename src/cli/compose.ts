@@ -42,9 +42,9 @@ export interface Parts {
   findings(): Promise<HostFindings>;
   residue(found: HostFindings): Promise<Residue>;
   /** Our own lock; BUSY after a bounded wait. */
-  withLock<T>(work: () => Promise<T>, waitMs?: number): Promise<T>;
+  withLock<T>(work: () => Promise<T>, waitMs?: number, signal?: AbortSignal): Promise<T>;
   /** The lock of one stored grant, to be taken before our own; BUSY after a bounded wait. */
-  withGrantLock<T>(who: Who, work: () => Promise<T>, waitMs?: number): Promise<T>;
+  withGrantLock<T>(who: Who, work: () => Promise<T>, waitMs?: number, signal?: AbortSignal): Promise<T>;
   /** The issuer of ChatGPT logins. */
   readonly endpoint: TokenEndpoint;
   readonly revocation: Revocation;
@@ -128,19 +128,21 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
       return hostFindings(locateDeps(cli, options, uid));
     },
     residue: async (found) => (await import('../openclaw/residue.js')).findResidue(found),
-    withLock: async (work, waitMs) => {
+    withLock: async (work, waitMs, signal) => {
       const onWait = () => cli.say('waiting for another codex-router to finish ...');
       return (await import('../os/lock.js')).withRouterLock(folders.data, work, {
         onWait,
+        signal,
         ...(waitMs !== undefined && { wait: waitMs }),
       });
     },
-    withGrantLock: async (who, work, waitMs) => {
+    withGrantLock: async (who, work, waitMs, signal) => {
       const onWait = () =>
         cli.say('waiting for another codex-router that refreshes or routes this login ...');
       const name = recordName(identityKey(who));
       return (await import('../os/lock.js')).withGrantLock(folders.data, name, work, {
         onWait,
+        signal,
         ...(waitMs !== undefined && { wait: waitMs }),
       });
     },

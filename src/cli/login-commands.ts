@@ -86,7 +86,7 @@ export function loginCommands(program: Command, cli: Cli): Commands {
         .addHelpText(
           'after',
           examples(
-            ['codex-router logout work', 'every copy of this login ends'],
+            ['codex-router logout work', 'revoke the stored login and its sealed back-ups'],
             ['codex-router logout work --from-slot --yes', 'also the one that OpenClaw runs on'],
             ['codex-router remove work', 'forget it here only: the login stays valid'],
           ),

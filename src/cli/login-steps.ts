@@ -45,6 +45,8 @@ function finish(login: CommandUnknownOpts, cli: Cli): void {
       // Taken only to be refused: what commander does not know it repeats in its message.
       .argument('[address...]', 'not here: it would stay in the history of the shell')
       .addOption(new Option('--callback-url [address]', 'refused').hideHelp())
+      .option('--alias <name>', 'a short name of your own for it, where start was told none')
+      .option('--expect <accountId>', 'refuse the login of any other account, where start was told none')
       .option('--yes', 'keep it without a question'),
   )
     .addHelpText(

@@ -130,7 +130,9 @@ function parseFile(text: string, where: string): AuthFile {
 function tokensOf(file: AuthFile, where: string, text: string): z.infer<typeof Tokens> {
   const { auth_mode: mode, tokens } = file;
   if (mode === 'chatgptAuthTokens') {
-    throw noLogin(`${where} holds tokens lent by another program (auth_mode chatgptAuthTokens), not a login`);
+    throw noLogin(
+      `${where} holds tokens that were lent to Codex (auth_mode chatgptAuthTokens), not a login; where codex-router lent them, codex-router unlend takes them back`,
+    );
   }
   if (mode === 'apikey') throw noLogin(`${where} holds an API key, not a ChatGPT login`);
   if (typeof mode === 'string' && mode !== 'chatgpt') {
@@ -139,6 +141,9 @@ function tokensOf(file: AuthFile, where: string, text: string): z.infer<typeof T
   }
   if (tokens) {
     if (tokens.refresh_token === '') throw noLogin(`${where} holds a login without a refresh token`);
+    // What no issuer gives, and no request can carry as it stands.
+    if (!/^[\x21-\x7e]+$/.test(tokens.refresh_token))
+      throw unreadable(`${where} has no usable tokens.refresh_token`);
     return tokens;
   }
   const others = otherCredentials(text);

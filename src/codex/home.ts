@@ -1,8 +1,8 @@
 import { dirname, join, resolve } from 'node:path';
-import { RouterError } from '../errors.js';
+import { RouterError, systemErrorCode } from '../errors.js';
 import type { Holding } from '../holding.js';
 import { ioError } from '../os/atomic.js';
-import { stat } from '../os/files.js';
+import { realpath, stat } from '../os/files.js';
 import { type Env, homeFolder } from '../os/folders.js';
 import { otherCredentials, parseAuthJson } from './auth-json.js';
 import { credentialsStore } from './config.js';
@@ -76,6 +76,16 @@ export async function absentLogin(home: CodexHome): Promise<RouterError> {
   return new RouterError('LOGIN_NOT_FOUND', `there is no login in ${home.folder}${why}`, {
     hint: 'codex-router login, or codex login --device-auth and then codex-router import',
   });
+}
+
+/** A Codex home with its symbolic links resolved; one that does not exist yet is where it will be made. @throws IO */
+export async function realFolder(folder: string): Promise<string> {
+  try {
+    return await realpath(folder);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw ioError(error, folder, 'read');
+    return (await linkTarget(folder)) ?? folder;
+  }
 }
 
 async function isFolder(path: string): Promise<boolean> {

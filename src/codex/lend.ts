@@ -3,9 +3,9 @@ import { RouterError, systemErrorCode } from '../errors.js';
 import type { Holding } from '../holding.js';
 import { type Identity, sameIdentity } from '../identity.js';
 import { ioError, removeLeftovers, syncFolder, writeAtomic } from '../os/atomic.js';
-import { realpath, stat, unlink } from '../os/files.js';
+import { stat, unlink } from '../os/files.js';
 import { ensureFolder } from '../os/folders.js';
-import { type CodexHome, codexHome } from './home.js';
+import { type CodexHome, codexHome, realFolder } from './home.js';
 import { admitConfig } from './lend-config.js';
 import { accessText, grantText, type LoginFile, parseLoginFile, sameLoginFile } from './lent-file.js';
 import { type Flock, findFlock, withCodexLocks } from './locks.js';
@@ -94,16 +94,6 @@ async function targetOf(authJson: string): Promise<string> {
   throw new RouterError('IO', `${authJson} leads into a folder that does not exist`, {
     hint: 'mend that link, or lend to another CODEX_HOME',
   });
-}
-
-/** One that does not exist yet is where it will be made. */
-async function realFolder(folder: string): Promise<string> {
-  try {
-    return await realpath(folder);
-  } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw ioError(error, folder, 'read');
-    return (await linkTarget(folder)) ?? folder;
-  }
 }
 
 async function refuseForeign(folder: string, uid: number | null): Promise<void> {

@@ -3,7 +3,15 @@ import type { Holding } from '../holding.js';
 import type { Env } from '../os/folders.js';
 import { parseAuthJson } from './auth-json.js';
 import { otherStores } from './config.js';
-import { absentLogin, type CodexHome, type CodexLogin, codexHome, findLeftover, readLogin } from './home.js';
+import {
+  absentLogin,
+  type CodexHome,
+  type CodexLogin,
+  codexHome,
+  findLeftover,
+  readLogin,
+  realFolder,
+} from './home.js';
 import { findFlock } from './locks.js';
 import { decodeLogin, LARGEST_LOGIN, linkTarget, readBytes } from './login-file.js';
 import { admitTaking, readLeftover, resumeTaking, type Seal, takeLogin } from './take.js';
@@ -27,7 +35,11 @@ export function codexLogins(around: CodexSurroundings) {
     largest: LARGEST_LOGIN,
     parse: (bytes: Uint8Array, where: string): Holding =>
       parseAuthJson(decodeLogin(bytes, where), where, testIssuer),
-    home: async (store?: Store) => loginHome(await codexHome(around.env), around, store ?? null),
+    home: async (store?: Store) => {
+      const home = await codexHome(around.env);
+      // As a lending names it, so that the two can be told to be one.
+      return loginHome({ ...home, folder: await realFolder(home.folder) }, around, store ?? null);
+    },
     readFile: async (path: string, limit: number): Promise<Uint8Array> => {
       const bytes = await readBytes(path, limit);
       if (bytes !== null) return bytes;

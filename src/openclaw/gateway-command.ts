@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { basename, dirname } from 'node:path';
 import * as z from 'zod/mini';
 import { type Env, homeFolder } from '../os/folders.js';
+import { shellWord } from '../text.js';
 import { GatewayFailure } from './gateway-failure.js';
 
 export interface CommandPlace {
@@ -103,6 +104,5 @@ export function reloadCommandLine(stateDir: string, env: Env): string {
   if (same || (unset && dirname(stateDir) === home && basename(stateDir) === '.openclaw')) {
     return 'openclaw secrets reload';
   }
-  const quoted = /^[\w@%+=:,./-]+$/.test(stateDir) ? stateDir : `'${stateDir.replaceAll("'", `'\\''`)}'`;
-  return `OPENCLAW_STATE_DIR=${quoted} openclaw secrets reload`;
+  return `OPENCLAW_STATE_DIR=${shellWord(stateDir)} openclaw secrets reload`;
 }

@@ -152,9 +152,10 @@ export function changedDocuments(
 
   const after: StoreDocuments = { profiles, state: documents.state };
   const kept = keptInOrder(shape, after);
+  const arriving = (beside ?? []).map((one) => one.profileId);
   const choose = (doc: JsonObject): JsonObject => {
     let next = forgetRenamed(doc, provider, profilesOf({ profiles, state: null }));
-    if (beside !== undefined) next = leaveChoice(next, provider, [...choicesIn(shape, after), ...kept]);
+    if (beside !== undefined) next = leaveChoice(next, provider, choicesIn(shape, after, arriving));
     else if (put === null) next = deselect(next, key);
     else if (put === 'keep' && shape.overMain && !occupied) next = forgetProvider(next, key);
     else next = select(next, key, kept);
@@ -167,7 +168,6 @@ export function changedDocuments(
     for (const id of takeOut) next = deselect(next, { provider, profileId: id });
     return next;
   };
-  const arriving = (beside ?? []).map((one) => one.profileId);
   const silence = (doc: JsonObject): JsonObject =>
     [profileId, ...takeOut, ...arriving].reduce(
       (next, id) => forgetProvider(next, { provider, profileId: id }),
@@ -211,12 +211,26 @@ function loginIds(shape: StoreShape, documents: StoreDocuments): ReadonlySet<str
   return new Set(logins.map(([id]) => id));
 }
 
-/** Every login of the store: the slot first, then those the order names, then the others. */
-function choicesIn(shape: StoreShape, documents: StoreDocuments): readonly string[] {
+/**
+ * The slot first, then who arrives, then what the order names and is there. Only where it names no login but the slot, as we leave it,
+ * every other login that can be read follows too; never a person's own (`personal:*`), which OpenClaw has in no order.
+ */
+function choicesIn(
+  shape: StoreShape,
+  documents: StoreDocuments,
+  arriving: readonly string[],
+): readonly string[] {
+  const { profileId, provider, path } = shape;
   const logins = loginIds(shape, documents);
-  const named = storedOrder(shape, documents).filter((id) => logins.has(id));
-  const own = logins.has(shape.profileId) ? [shape.profileId] : [];
-  return [...new Set([...own, ...named, ...logins])];
+  const entries = providerEntries(shape, documents);
+  const order = storedOrder(shape, documents).filter((id) => entries.some(([there]) => there === id));
+  const isOurs = !order.some((id) => id !== profileId && logins.has(id));
+  const others = entries.flatMap(([id, entry]) => {
+    const { kind } = parseNeighbour({ path, id, provider }, entry, undefined);
+    return isOurs && kind === 'login' && !id.startsWith('personal:') ? [id] : [];
+  });
+  const own = logins.has(profileId) ? [profileId] : [];
+  return [...new Set([...own, ...arriving, ...order, ...others, ...keptInOrder(shape, documents)])];
 }
 
 /** The order that this host effectively reads; empty when there is none. */

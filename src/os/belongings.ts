@@ -25,7 +25,10 @@ function table(env: Env, platform: NodeJS.Platform, stateDirs: readonly string[]
       ? [join(home, 'Library', 'LaunchAgents', 'codex-router.plist')]
       : platform === 'win32'
         ? []
-        : ['codex-router.service', 'codex-router.timer'].map((name) => join(config, 'systemd', 'user', name));
+        : // What enables a unit is a link to it; it goes first.
+          ['timers.target.wants/codex-router.timer', 'default.target.wants/codex-router.service']
+            .concat(['codex-router.timer', 'codex-router.service'])
+            .map((name) => join(config, 'systemd', 'user', name));
   const completions = [
     join(data, 'bash-completion', 'completions', 'codex-router'),
     join(data, 'zsh', 'site-functions', '_codex-router'),

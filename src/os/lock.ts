@@ -23,6 +23,8 @@ export interface LockPatience {
   readonly onWait?: () => void;
   /** ms of a clock that nobody sets: a jump must neither end a wait nor make a holder look dead. */
   readonly now?: () => number;
+  /** Ends the wait, with its reason; what runs under the lock goes on. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** ms without a sign of life after which a holder that cannot be judged counts as dead; a live one gives a sign every half of it. */
@@ -40,12 +42,12 @@ const LONG = 1000;
 export async function withRouterLock<Result>(
   folder: string,
   fn: (lock: RouterLock) => Promise<Result>,
-  { wait = 30_000, onWait = () => undefined, now = steady }: LockPatience = {},
+  { wait = 30_000, onWait = () => undefined, now = steady, signal }: LockPatience = {},
 ): Promise<Result> {
   await refuseForeignFolder(folder);
   await ensureFolder(folder);
   const path = join(folder, 'router.lock');
-  return withLock(path, 'another codex-router is at work', fn, { wait, onWait, now });
+  return withLock(path, 'another codex-router is at work', fn, { wait, onWait, now, signal });
 }
 
 /**
@@ -58,13 +60,13 @@ export async function withGrantLock<Result>(
   folder: string,
   name: string,
   fn: (lock: RouterLock) => Promise<Result>,
-  { wait = 90_000, onWait = () => undefined, now = steady }: LockPatience = {},
+  { wait = 90_000, onWait = () => undefined, now = steady, signal }: LockPatience = {},
 ): Promise<Result> {
   await refuseForeignFolder(folder);
   const locks = join(folder, 'locks');
   await ensureFolder(locks);
   const what = 'another codex-router is refreshing or routing this very login';
-  return withLock(join(locks, name), what, fn, { wait, onWait, now });
+  return withLock(join(locks, name), what, fn, { wait, onWait, now, signal });
 }
 
 function steady(): number {
@@ -75,7 +77,7 @@ async function withLock<Result>(
   path: string,
   held: string,
   fn: (lock: RouterLock) => Promise<Result>,
-  { wait, onWait, now }: Required<LockPatience>,
+  { wait, onWait, now, signal }: Required<LockPatience>,
 ): Promise<Result> {
   let lost = false;
   let renewed = now();
@@ -84,6 +86,7 @@ async function withLock<Result>(
     held,
     onWait,
     now,
+    signal,
     onRenewal: () => {
       renewed = now();
     },
@@ -110,6 +113,7 @@ interface Acquiring {
   readonly until: number;
   readonly onWait: () => void;
   readonly now: () => number;
+  readonly signal: AbortSignal | undefined;
   /** The lock has got a new sign of life. */
   readonly onRenewal: () => void;
   readonly onCompromised: () => void;
@@ -117,7 +121,7 @@ interface Acquiring {
 
 async function acquire(
   lockfilePath: string,
-  { until, held, onWait, now, onRenewal, onCompromised }: Acquiring,
+  { until, held, onWait, now, signal, onRenewal, onCompromised }: Acquiring,
 ): Promise<() => Promise<void>> {
   // The default export exists both unbundled and bundled; the named ones only unbundled.
   const { lock } = (await import('proper-lockfile')).default;
@@ -143,6 +147,7 @@ async function acquire(
     } catch (error) {
       if (systemErrorCode(error) !== 'ELOCKED') throw ioError(error, lockfilePath, 'write');
     }
+    signal?.throwIfAborted();
     if (now() >= until) throw busy(held);
     if (now() >= unsaidUntil) {
       unsaidUntil = Number.POSITIVE_INFINITY;

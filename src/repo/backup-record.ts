@@ -57,7 +57,7 @@ export function backupsIn(folder: string, vault: Vault, fingerprint: (grant: Gra
   }
 
   async function look(file: BackupFile): Promise<BackUp | null> {
-    const { id, at, path } = file;
+    const { id, at, path, record } = file;
     try {
       const text = await readTextOrNull(path);
       if (text === null) return null;
@@ -66,7 +66,8 @@ export function backupsIn(folder: string, vault: Vault, fingerprint: (grant: Gra
       return { id, at, identity, reason, fingerprint: fingerprint(grant), trouble: null };
     } catch (error) {
       if (!(error instanceof RouterError)) throw error;
-      return { id, at, identity: null, reason: null, fingerprint: null, trouble: error.message };
+      const { message: trouble } = error;
+      return { id, at, identity: null, record, reason: null, fingerprint: null, trouble };
     }
   }
 

@@ -22,21 +22,21 @@ export interface BackupFile {
 }
 
 /**
- * Writes a sealed back-up, then deletes of the others what is older than 30 days or beyond the newest 20 in all. Returns its path.
+ * Writes a sealed back-up, then deletes of the others what is older than 30 days or beyond the newest 20 of its identity. Returns its path.
  * @throws IO
  */
 export async function writeBackup(folder: string, name: string, at: number, text: string): Promise<string> {
   await ensureFolder(folder);
   const file = `${at}-${name}-${randomBytes(4).toString('hex')}`;
   await writeAtomic(join(folder, file), text);
-  await pruneBackups(folder, at, file);
+  await pruneBackups(folder, name, at, file);
   return join(folder, file);
 }
 
 /** Deletes the back-ups of one identity: who removes a login does not want copies of it kept. */
 export async function removeBackups(folder: string, name: string): Promise<void> {
   for (const file of await backupNames(folder)) {
-    if (NAME.exec(file)?.[2] === name) await unlinkDurably(folder, file);
+    if (recordOf(file) === name) await unlinkDurably(folder, file);
   }
 }
 
@@ -50,11 +50,14 @@ export async function backupFiles(folder: string): Promise<readonly BackupFile[]
 }
 
 /** @param fresh is kept wherever a clock that went back has put it: it may hold the only copy. */
-async function pruneBackups(folder: string, now: number, fresh: string): Promise<void> {
-  const others = (await backupNames(folder)).filter((name) => name !== fresh);
-  const newestFirst = others.sort((a, b) => madeAt(b) - madeAt(a));
-  for (const [place, file] of newestFirst.entries()) {
-    if (place >= MOST - 1 || madeAt(file) < now - LONGEST) await unlinkDurably(folder, file);
+async function pruneBackups(folder: string, record: string, now: number, fresh: string): Promise<void> {
+  const others = (await backupNames(folder)).filter((file) => file !== fresh);
+  const newestFirst = others
+    .filter((file) => recordOf(file) === record)
+    .sort((a, b) => madeAt(b) - madeAt(a));
+  const beyond = new Set(newestFirst.slice(MOST - 1));
+  for (const file of others) {
+    if (beyond.has(file) || madeAt(file) < now - LONGEST) await unlinkDurably(folder, file);
   }
 }
 
@@ -71,4 +74,8 @@ async function backupNames(folder: string): Promise<string[]> {
 
 function madeAt(file: string): number {
   return Number(NAME.exec(file)?.[1]);
+}
+
+function recordOf(file: string): string | null {
+  return NAME.exec(file)?.[2] ?? null;
 }

@@ -32,7 +32,7 @@ export function openedRepo({ files, vault, memo = { last: null }, now }: OpenedD
   const backups = backupsIn(files.backups, vault, fingerprint);
   const read = () => mendedReading({ files, vault, memo, records, fingerprint });
 
-  function fingerprint(grant: Grant): Fingerprint {
+  function fingerprint(grant: Pick<Grant, 'refreshToken'>): Fingerprint {
     const mac = createHmac('sha256', vault.fingerprintKey).update(grant.refreshToken.reveal(), 'utf8');
     return parseFingerprint(mac.digest('hex').slice(0, 32));
   }

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { RouterError } from '../errors.js';
 import { removeLeftovers, unlinkDurably, writeAtomic } from '../os/atomic.js';
+import { stat } from '../os/files.js';
 import { ensureFolder } from '../os/folders.js';
 import { Secret } from '../secret.js';
 import { expectWritten, FORMAT_VERSION, parseVersioned, readTextOrNull } from './format.js';
@@ -75,6 +76,7 @@ export function pendingLoginsIn(folder: string): PendingLogins {
 
   return {
     async read() {
+      if (await isFolder(path)) throw noFile(path);
       const text = await readTextOrNull(path);
       if (text === null) return null;
       const found = file.safeParse(parseOurs(text, path));
@@ -114,6 +116,17 @@ function parseOurs(text: string, path: string): object {
       throw damaged(path, 'it cannot be read');
     throw error;
   }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  const about = await stat(path).catch(() => null);
+  return about?.isDirectory() === true;
+}
+
+/** Whoever put it there has to take it away: it may hold anything. */
+function noFile(path: string): RouterError {
+  const hint = 'move that folder away, or use codex-router login; no stored login is touched';
+  return new RouterError('IO', `${path}, where a login that was begun is kept, is a folder`, { hint });
 }
 
 /** There is no back-up of it, and none is needed: it holds no login yet. */

@@ -61,7 +61,7 @@ export type Doubt = (typeof DOUBTS)[number];
 
 /**
  * `refresh-failed`: a refresh by its host failed, which may have spent it. `refresh-sent`: our own refresh was sent and no answer is
- * stored. `login-needed`: the issuer refused it for good. `restored`: put back from a back-up, so it may be an old one.
+ * stored. `login-needed`: the issuer refused it for good. `restored`: put back from a back-up or an export, so it may be an old one.
  * `taken-over`: another codex-router adopted the host that it was in. `revoke-sent`: a logout was begun, so it may be revoked.
  * `lost-outside`: it was handed over to Codex and is gone from there.
  */
@@ -134,6 +134,8 @@ export interface DamagedBackUp {
   /** ms epoch, by its file's name only. */
   readonly at: number;
   readonly identity: null;
+  /** `recordName` of whose it is, by its file's name only: with whom it is deleted. */
+  readonly record: string;
   readonly reason: null;
   readonly fingerprint: null;
   /** Why, in words. */
@@ -197,7 +199,7 @@ export interface OpenRepo extends Repo {
   /** Makes `generation` higher than this one, so that a copy of the vault that had come so far is seen to be another. */
   outgrow(generation: number): Promise<void>;
 
-  fingerprint(grant: Grant): Fingerprint;
+  fingerprint(grant: Pick<Grant, 'refreshToken'>): Fingerprint;
 
   /** @throws RECORD_DAMAGED when the record is missing, swapped, rolled back or altered; IDENTITY_NOT_FOUND. */
   load(key: IdentityKey): Promise<Holding>;

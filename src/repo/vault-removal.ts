@@ -32,6 +32,7 @@ const FOLDERS: { readonly [folder: string]: RegExp } = {
   backups: new RegExp(`^\\d{13,16}-[0-9a-f]{32}-[0-9a-f]{8}${DAMAGED}$`),
   locks: /^[0-9a-f]{32}$/,
   'codex-homes': /^[1-9]\d*-\d+-[0-9a-f]{12}$/,
+  arriving: /^[1-9]\d*-\d+-[0-9a-f]{12}\.json$/,
 };
 
 /** Held while this runs, and gone with its release. */

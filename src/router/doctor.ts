@@ -54,7 +54,9 @@ export const FINDING_CODES = [
   'LOGIN_DOUBTFUL',
   'SWITCH_UNFINISHED',
   'JOURNAL_DAMAGED',
+  'NOT_LISTED',
   'ADD_UNFINISHED',
+  'LOGIN_LEFT',
 ] as const;
 
 export type FindingCode = (typeof FINDING_CODES)[number];

@@ -20,7 +20,7 @@ const DOUBTED: { readonly [doubt in Doubt]: readonly [why: string, remedy: strin
   'refresh-failed': ['may have been spent by a refresh of OpenClaw that failed', 'refresh'],
   'refresh-sent': ['may have been spent by a refresh that got no answer', 'refresh'],
   'login-needed': ['was ended by the issuer', AGAIN],
-  restored: ['came out of a back-up and may have been spent before', 'refresh'],
+  restored: ['came out of a back-up or an export and may have been spent before', 'refresh'],
   'lost-outside': ['was handed over to Codex, which may have spent or revoked it', 'refresh'],
   'taken-over': ['was in the hands of another codex-router, which may have spent it', AGAIN],
   'revoke-sent': ['may be revoked: a logout was begun and did not end', 'logout'],

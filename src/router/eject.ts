@@ -1,16 +1,15 @@
-import { identityOf } from '../claims.js';
 import { RouterError } from '../errors.js';
-import type { Holding } from '../holding.js';
-import { type Identity, identityKey, sameIdentity } from '../identity.js';
+import { type Identity, identityKey } from '../identity.js';
 import type { IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { HostNote, ReloadOutcome } from '../slot/host.js';
 import type { NewNeighbour, Slot, SlotAddress, SlotReading } from '../slot/slot.js';
 import { type CustodyDeps, holderOf } from './custody.js';
+import { refusalOf, soundHolding } from './eject-refusal.js';
 import { claimHost, requireOwner } from './owner.js';
 import { loginsIn, neighbourId } from './places.js';
 import { type RecoverDeps, recover } from './recover.js';
 import { LOG_IN_AGAIN } from './remedies.js';
-import { nameOf, selectorOf } from './resolve.js';
+import { nameOf } from './resolve.js';
 import { settleAccounts, settledReading } from './settled.js';
 import { bringHome } from './sync.js';
 
@@ -31,7 +30,7 @@ export interface EjectPlan {
   readonly there: readonly (Ejected & { readonly agent: string })[];
   /** Not handed over, and what would change that. */
   readonly left: readonly { readonly entry: IndexEntry; readonly why: string; readonly remedy: string }[];
-  /** Whether OpenClaw's order gets every login again. */
+  /** Whether OpenClaw's order, which names the slot only, gets the other logins of the store again. */
   readonly opensOrder: boolean;
   /** Whether the owner file goes. */
   readonly disowns: boolean;
@@ -177,7 +176,11 @@ async function decide(deps: EjectDeps, repo: OpenRepo, agent: string | null): Pr
       beside.push({ profileId, holding });
     }
   }
-  const logins = loginsIn(target, reading).map(({ profileId }) => profileId);
+  const others = loginsIn(target, reading).flatMap(({ profileId }) =>
+    profileId === target.address.profileId || profileId.startsWith('personal:') ? [] : [profileId],
+  );
+  const opensOrder = others.length > 0 && !others.some((id) => reading.named.includes(id));
+  if (beside.length > 0 || opensOrder) notes.push(...unnamedNotes(host.summary.provider, reading));
   return {
     target,
     reading,
@@ -187,65 +190,20 @@ async function decide(deps: EjectDeps, repo: OpenRepo, agent: string | null): Pr
     added,
     there,
     left,
-    opensOrder: logins.length > 1 && logins.some((id) => !reading.named.includes(id)),
+    opensOrder,
     disowns: (await host.owner()) !== null,
     notes,
   };
 }
 
-type Refusal = { readonly why: string; readonly remedy: string };
-
-/** Why a login that is not in this OpenClaw does not go into it; null when nothing speaks against it. */
-async function refusalOf(
-  { host, now }: EjectDeps,
-  entry: IndexEntry,
-  holder: { readonly name: string; readonly remedy: string } | undefined,
-  twin: IndexEntry | undefined,
-): Promise<Refusal | null> {
-  const selector = selectorOf(entry);
-  if (twin !== undefined)
-    return { why: `it is the very login of ${nameOf(twin)}`, remedy: 'codex-router doctor' };
-  if (holder !== undefined) return { why: `${holder.name} holds it`, remedy: holder.remedy };
-  switch (entry.doubt) {
-    case 'login-needed':
-      return { why: 'the issuer has ended it', remedy: LOG_IN_AGAIN };
-    case 'refresh-sent':
-      return {
-        why: 'its last refresh got no answer, so it may be spent',
-        remedy: `codex-router refresh ${selector}`,
-      };
-    case 'revoke-sent':
-      return { why: 'its logout was begun and did not end', remedy: `codex-router logout ${selector}` };
-    case 'lost-outside':
-      return { why: 'Codex had it and may have spent it', remedy: `codex-router refresh ${selector}` };
-    case 'taken-over':
-      return { why: 'another codex-router may have spent it', remedy: LOG_IN_AGAIN };
-    default:
-  }
-  try {
-    await host.admit(entry.expiresAt, now());
-    return null;
-  } catch (error) {
-    if (!(error instanceof RouterError)) throw error;
-    return { why: error.message, remedy: error.hint ?? 'codex-router host' };
-  }
-}
-
-/** What goes to the host, or why not: the record's own tokens must say what its key says. */
-async function soundHolding(repo: OpenRepo, { identity }: IndexEntry): Promise<Holding | RouterError> {
-  const key = identityKey(identity);
-  try {
-    const holding = await repo.load(key);
-    const said = identityOf(holding.grant.accessToken);
-    if (sameIdentity(said, identity)) return holding;
-    return new RouterError('IDENTITY_MISMATCH', `its stored tokens belong to ${identityKey(said)}`, {
-      hint: LOG_IN_AGAIN,
-    });
-  } catch (error) {
-    if (error instanceof RouterError && ['RECORD_DAMAGED', 'IDENTITY_UNREADABLE'].includes(error.code))
-      return error;
-    throw error;
-  }
+/** What no login is and the order does not name: whether it did before it was routed is not known. */
+function unnamedNotes(provider: string, { neighbours, named }: SlotReading): readonly HostNote[] {
+  const ids = neighbours.flatMap(({ kind, profileId }) =>
+    kind === 'foreign' && !named.includes(profileId) && !profileId.startsWith('personal:') ? [profileId] : [],
+  );
+  if (ids.length === 0) return [];
+  const text = `OpenClaw's order does not name ${ids.join(', ')}: openclaw models auth order set --provider ${provider} does, if it should`;
+  return [{ code: 'NOT_IN_ORDER', text }];
 }
 
 /** An id in one agent's own store would hide the same id in the shared one. */

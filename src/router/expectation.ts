@@ -5,12 +5,21 @@ import { showText } from '../text.js';
 
 /** Whom a login has to be of: an accountId, or `accountId/userId`. */
 export interface Expectation {
+  /** In lower case where it is a UUID, as `userId`. */
   readonly accountId: string;
   readonly userId: string | null;
 }
 
+/** OpenAI writes them in lower case, people copy them from elsewhere. */
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+function canonical(id: string): string {
+  return UUID.test(id) ? id.toLowerCase() : id;
+}
+
 /**
  * @param entries those that are stored: an alias or e-mail of one is told before a person logs in for nothing.
+ * @returns ids that are UUIDs in lower case
  * @throws USAGE unless it is an accountId or `accountId/userId`
  */
 export function parseExpectation(text: string, entries: readonly IndexEntry[] = []): Expectation {
@@ -28,7 +37,8 @@ export function parseExpectation(text: string, entries: readonly IndexEntry[] = 
       },
     );
   }
-  if (accountId !== undefined) return { accountId, userId: userId ?? null };
+  if (accountId !== undefined)
+    return { accountId: canonical(accountId), userId: userId === undefined ? null : canonical(userId) };
   throw new RouterError('USAGE', '--expect wants an accountId or accountId/userId', {
     hint: 'codex-router list shows those that are stored',
   });
@@ -40,7 +50,9 @@ export function expected(
   entries: readonly IndexEntry[],
 ): readonly IndexEntry[] {
   return entries.filter(
-    ({ identity }) => identity.accountId === accountId && (userId === null || identity.userId === userId),
+    ({ identity }) =>
+      canonical(identity.accountId) === accountId &&
+      (userId === null || canonical(identity.userId) === userId),
   );
 }
 
@@ -53,10 +65,13 @@ export function requireExpected(
   wanted: Expectation,
   entries: readonly IndexEntry[],
 ): void {
-  const { accountId, userId, email } = identity;
+  const { email } = identity;
+  const [accountId, userId] = [canonical(identity.accountId), canonical(identity.userId)];
   if (accountId === wanted.accountId && (wanted.userId ?? userId) === userId) return;
   const persons =
-    wanted.userId === null ? expected(wanted, entries).map((one) => one.identity.userId) : [wanted.userId];
+    wanted.userId === null
+      ? expected(wanted, entries).map((one) => canonical(one.identity.userId))
+      : [wanted.userId];
   const came = `${showText(email)} (${identityKey(identity)})`;
   const meant = showText(
     wanted.userId === null ? wanted.accountId : `${wanted.accountId}/${wanted.userId}`,

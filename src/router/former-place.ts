@@ -44,7 +44,7 @@ export async function formerPlace(
     notes,
   );
   if (custody === null) return { place: 'unknown', placement: null, text: null, notes };
-  notes.push(...custody.notes);
+  notes.push(...custody.notes.filter(({ text }) => notes.every((note) => note.text !== text)));
   const { holder } = custody;
   if (holder === null) return { place: 'parked', placement: null, text: null, notes };
   if (holder.kind === 'outside') {

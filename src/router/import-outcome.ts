@@ -7,7 +7,7 @@ import type { Candidate, ImportResult } from './import-step.js';
 
 /** What was stored, or would be. */
 export interface Imported {
-  readonly entry: Pick<IndexEntry, 'identity' | 'alias' | 'source' | 'sharedWith' | 'verified'>;
+  readonly entry: Pick<IndexEntry, 'identity' | 'alias' | 'source' | 'sharedWith' | 'verified' | 'doubt'>;
   readonly result: ImportResult;
   /** Where it was found, in words. */
   readonly from: string;

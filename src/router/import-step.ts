@@ -95,8 +95,10 @@ export function decide(
         verified: false,
         sharedWith: candidate.sharedWith ?? null,
         ...(candidate.doubt !== undefined && { doubt: candidate.doubt }),
-        // It gave way to a later one once, and may have been spent for it.
-        ...(entry.former.includes(fingerprint) && { doubt: 'restored' as const }),
+        // It gave way to a later one once, or is the older of the two, and may have been spent.
+        ...((entry.former.includes(fingerprint) || (before !== null && !newer)) && {
+          doubt: 'restored' as const,
+        }),
       },
     },
   };

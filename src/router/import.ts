@@ -60,7 +60,7 @@ export function forecastImport(
 ): ImportPlan {
   const left = [...skipped];
   const chosen = newestOfEach(candidates, left);
-  if (chosen.length === 0) throw nothing(left);
+  if (chosen.length === 0) throw nothingToImport(left);
   if (options.expect !== null) for (const candidate of chosen) expectIdentity(candidate, options.expect);
   const asked = aliasAskedFor(chosen, stored, options.alias);
   const steps: PlannedStep[] = [];
@@ -135,6 +135,12 @@ export function previewImport(plan: ImportPlan, stored: Stored): ImportOutcome {
         source: facts.source ?? entry?.source ?? candidate.source,
         sharedWith: facts.sharedWith === undefined ? (entry?.sharedWith ?? null) : facts.sharedWith,
         verified: facts.verified ?? entry?.verified ?? false,
+        doubt:
+          facts.doubt !== undefined
+            ? facts.doubt
+            : difference.grant === 'same'
+              ? (entry?.doubt ?? null)
+              : null,
       },
       result,
       from: candidate.from,
@@ -205,7 +211,8 @@ function asNamed({ candidate, save }: PlannedStep): Pick<IndexEntry, 'identity' 
   return { identity: candidate.holding.identity, alias: save?.facts.alias ?? null };
 }
 
-function nothing(skipped: readonly Skipped[]): RouterError {
+/** LOGIN_NOT_FOUND, with the first reason. */
+export function nothingToImport(skipped: readonly Skipped[]): RouterError {
   const [first] = skipped;
   const message =
     first === undefined

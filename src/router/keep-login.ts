@@ -12,13 +12,15 @@ import { typedSelectorOf } from './resolve.js';
 export interface KeepDeps extends CustodyDeps {
   /** Null when there is no OpenClaw here, or none that can be understood: then no slot is looked into. */
   readonly host: Host | null;
-  /** @param waitMs ms to wait for another holder. */
-  withLock<T>(work: () => Promise<T>, waitMs?: number): Promise<T>;
-  /** The lock of one identity's grant; taken before `withLock`. @param waitMs as there */
-  withGrantLock<T>(who: Who, work: () => Promise<T>, waitMs?: number): Promise<T>;
+  /** @param waitMs ms to wait for another holder. @param signal ends the wait with its reason. */
+  withLock<T>(work: () => Promise<T>, waitMs?: number, signal?: AbortSignal): Promise<T>;
+  /** The lock of one identity's grant; taken before `withLock`. @param waitMs as there. @param signal as there */
+  withGrantLock<T>(who: Who, work: () => Promise<T>, waitMs?: number, signal?: AbortSignal): Promise<T>;
   critical<T>(work: () => Promise<T>): Promise<T>;
   /** ms epoch */
   readonly now: () => number;
+  /** Ends the wait for another codex-router; left out where this process has the only copy of the login. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A login of our own making, that nobody else has. */
@@ -78,8 +80,9 @@ export async function keepLogin(deps: KeepDeps, repo: OpenRepo, arrived: Arrived
     // A refresh of the old grant that is under way ends first: its answer would else be taken for the newer one.
     deps.withGrantLock(
       identity,
-      () => deps.withLock(() => keep(deps, repo, arrived), PATIENT_MS),
+      () => deps.withLock(() => keep(deps, repo, arrived), PATIENT_MS, deps.signal),
       PATIENT_MS,
+      deps.signal,
     ),
   );
 }

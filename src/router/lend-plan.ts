@@ -9,6 +9,7 @@ import { planImport, readStored } from './import.js';
 import { homeCandidate } from './import-home.js';
 import type { CodexHomes, LendHome, LoginFile } from './lend-source.js';
 import { shortTime, unlendCommand } from './lent.js';
+import { requireOwner } from './owner.js';
 import { loginsIn } from './places.js';
 import { heldBy } from './refresh.js';
 import { entryOf, nameOf, selectorOf } from './resolve.js';
@@ -156,6 +157,8 @@ async function refuseUnfit(
   entry: IndexEntry,
   takes: Holding | null,
 ): Promise<void> {
+  // Another codex-router may have routed this OpenClaw since, and hold what is stored here too.
+  if (deps.host !== null) await requireOwner(deps.host, repo);
   const isThere = takes !== null && sameIdentity(takes.identity, entry.identity);
   if (!isThere) refuseDoubtful(entry);
   const held = await heldBy(isThere ? { ...deps, outside: [] } : deps, repo, entry);

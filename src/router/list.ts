@@ -3,6 +3,7 @@ import { type Identity, sameIdentity } from '../identity.js';
 import type { IndexEntry, Repo } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
 import type { SlotAddress } from '../slot/slot.js';
+import type { Finding } from './doctor.js';
 import { problemIn } from './lost.js';
 import { ownerNotes } from './owner.js';
 
@@ -33,14 +34,18 @@ export async function list(
     entry,
     active: known ? occupant !== null && sameIdentity(entry.identity, occupant) : null,
   }));
-  const behind = (await repo.isBehind()) ? [BEHIND] : [];
+  const { code, text, remedy } = BEHIND;
+  const behind = (await repo.isBehind()) ? [{ code, text: `${text}: ${remedy} lists it` }] : [];
   return { identities, slot, occupant, notes: [...behind, ...notes] };
 }
 
-const BEHIND: HostNote = {
+/** A record that no entry lists. */
+export const BEHIND = {
   code: 'NOT_LISTED',
-  text: 'a crash has left a stored login that is not listed yet: codex-router sync lists it',
-};
+  danger: false,
+  text: 'a crash has left a stored login that is not listed yet',
+  remedy: 'codex-router vault status --check',
+} as const satisfies Finding;
 
 const CODES = {
   absent: null,

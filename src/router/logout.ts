@@ -1,6 +1,7 @@
 import { RouterError } from '../errors.js';
 import type { Grant } from '../grant.js';
 import { identityKey, sameIdentity } from '../identity.js';
+import { recordName } from '../repo/files.js';
 import type { Who } from '../repo/journal.js';
 import type { Fingerprint, IndexEntry, OpenRepo, SoundBackUp } from '../repo/repo.js';
 import type { HostNote } from '../slot/host.js';
@@ -34,10 +35,13 @@ const PATIENT_MS = 15 * 60 * 1000;
 
 /**
  * Previews a logout; writes nothing.
- * @throws LENT, IDENTITY_IN_USE when somebody holds the login who would be signed out with it; as `planRemoval`
+ * @throws LENT, IDENTITY_IN_USE when somebody holds the login who would be signed out with it; RECORD_DAMAGED where there is nothing to
+ * revoke with; as `planRemoval`
  */
 export async function planLogout(deps: LogoutDeps, entry: IndexEntry, fromSlot: boolean): Promise<Logout> {
   const removal = await admit(deps, entry, fromSlot);
+  // What is in a slot may mend it.
+  if (removal.slots.length === 0) await storedGrant(deps, entry);
   return withSealed(deps, removal, idsOf(removal));
 }
 
@@ -104,23 +108,41 @@ async function begin(deps: LogoutDeps, who: IndexEntry, fromSlot: boolean): Prom
   // The check-in may have brought a newer grant home, and sealed another.
   const entry = entryOf(who.identity, await repo.list());
   const plan = await withSealed(deps, { ...removal, entry, notes: [...removal.notes, ...notes] }, new Set());
-  const { grant } = await repo.load(key);
+  const grant = await storedGrant(deps, entry);
   const older: Grant[] = [];
   for (const { id } of plan.sealed) older.push((await repo.openBackUp(id)).grant);
   await repo.doubt(key, 'revoke-sent');
   return { entry, grants: [grant, ...older], plan };
 }
 
+/** @throws RECORD_DAMAGED with what can be done instead */
+async function storedGrant({ repo }: LogoutDeps, entry: IndexEntry): Promise<Grant> {
+  try {
+    return (await repo.load(identityKey(entry.identity))).grant;
+  } catch (error) {
+    if (!(error instanceof RouterError) || error.code !== 'RECORD_DAMAGED') throw error;
+    throw new RouterError(error.code, `${error.message}, so there is nothing to revoke it with`, {
+      hint: `codex-router restore lists sealed back-ups; codex-router remove ${selectorOf(entry)} forgets it without revoking it`,
+    });
+  }
+}
+
 /** The other logins in back-ups of the identity, one of each. What somebody else runs on is left and said. */
 async function withSealed(deps: LogoutDeps, removal: Removal, cleared: ReadonlySet<string>): Promise<Logout> {
   const { entry } = removal;
   const others = new Map<Fingerprint, SoundBackUp>();
+  const notes: HostNote[] = [];
+  const record = recordName(identityKey(entry.identity));
   for (const one of await deps.repo.backUps()) {
-    if (one.trouble !== null || !sameIdentity(one.identity, entry.identity)) continue;
+    if (one.trouble !== null) {
+      const text = `back-up ${one.id} of it cannot be opened, so its login is not revoked and it is deleted: ${one.trouble}`;
+      if (one.record === record) notes.push({ code: 'NOT_REVOKED', text });
+      continue;
+    }
+    if (!sameIdentity(one.identity, entry.identity)) continue;
     if (one.fingerprint !== entry.fingerprint) others.set(one.fingerprint, one);
   }
   const sealed: SoundBackUp[] = [];
-  const notes: HostNote[] = [];
   for (const [fingerprint, one] of others) {
     const holder = await otherHolder(deps, entry, fingerprint, cleared);
     if (holder === null) sealed.push(one);

@@ -78,7 +78,9 @@ async function storedPending({
 }: Pick<PendingDeps, 'pending' | 'now'>): Promise<Extract<StoredLogin, { kind: 'pending' }>> {
   const stored = await pending.read();
   if (stored === null) throw notFound();
-  if (standingOf(stored, now())?.kind === 'expired') throw expired();
+  const at = now();
+  if (at < stored.login.createdAt) throw setBack();
+  if (standingOf(stored, at)?.kind === 'expired') throw expired();
   if (stored.kind === 'used') throw used();
   return stored;
 }
@@ -109,7 +111,7 @@ export function cancelPending(
 }
 
 /**
- * Removes a pending login that has expired: every `login` command does. A damaged one is left, for the commands that need
+ * Removes a pending login that has expired: every `login` command that may write does. A damaged one is left, for the commands that need
  * it to say so.
  */
 export async function sweepPending(deps: PendingDeps): Promise<void> {
@@ -168,6 +170,12 @@ function expired(): RouterError {
   return new RouterError('LOGIN_EXPIRED', 'the login was begun more than 15 minutes ago and has expired', {
     hint: AGAIN,
   });
+}
+
+function setBack(): RouterError {
+  const message =
+    'the clock of this machine was set back since the login was begun, so its 15 minutes cannot be told and it counts as expired';
+  return new RouterError('LOGIN_EXPIRED', message, { hint: AGAIN });
 }
 
 function mismatch(): RouterError {

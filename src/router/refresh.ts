@@ -150,7 +150,11 @@ async function refusalOf(
   }
   if (entry.doubt === 'restored' && occasion !== 'named') {
     const remedy = `codex-router refresh ${identityKey(entry.identity)} tries it`;
-    return { result: 'doubtful', why: 'it was restored from a back-up and may have been spent', remedy };
+    return {
+      result: 'doubtful',
+      why: 'it was put back from a back-up or an export and may have been spent',
+      remedy,
+    };
   }
   if (entry.doubt === 'revoke-sent' && occasion !== 'named') {
     const remedy = `codex-router logout ${identityKey(entry.identity)} ends it, codex-router refresh tries it`;

@@ -48,7 +48,7 @@ export async function planRemoval(
   const next = new Set<string>();
   const notes: HostNote[] = [];
   for (const slot of deps.host === null ? [] : await deps.host.allSlots()) {
-    const reading = await settledReading(slot, deps);
+    const reading = await readOrRefuse(slot, deps);
     if (holds(reading.occupant, entry.identity)) {
       holding.push({ slot, reading });
       for (const neighbour of reading.neighbours) next.add(neighbour.profileId);
@@ -86,6 +86,19 @@ export async function planRemoval(
     }
   }
   return { entry, slots: holding, unpin, next: [...next], notes };
+}
+
+/** Law 3: a store that cannot be read may hold it, however long nobody has put it there. @throws as `settledReading` */
+async function readOrRefuse(slot: Slot, deps: SettledDeps): Promise<SlotReading> {
+  try {
+    return await settledReading(slot, deps);
+  } catch (error) {
+    if (!(error instanceof RouterError) || error.code !== 'SLOT_UNREADABLE') throw error;
+    const { agent } = slot.address;
+    throw new RouterError(error.code, error.message, {
+      hint: `whether agent ${agent} holds this login cannot be told: mend its store or put a good copy back (openclaw doctor, codex-router status), then run the command again`,
+    });
+  }
 }
 
 /** Pins to a login that is gone, of every agent whose turns run on that slot. @param left the profile ids that stay */

@@ -147,14 +147,14 @@ function loginsOf({ stores }: Pick<TakingPlan, 'stores'>): readonly Found[] {
 async function storeAll(deps: TakeHostDeps, repo: OpenRepo, plan: TakingPlan): Promise<HostTaking['stored']> {
   const stored: HostTaking['stored'][number][] = [];
   const done: CheckIn[] = [];
-  for (const { store, profileId, login, from, stays } of loginsOf(plan)) {
+  for (const { store, profileId, login, from } of loginsOf(plan)) {
     const place = neighbourId(store.slot.address, profileId);
     const own = await planCheckIn(repo, login, place, deps.now());
     const checkIn = alsoHeld(repo, login, own, done) ?? null;
-    const rival = stays ? null : sealedBeside(repo, plan, login);
-    const chosen = rival ?? checkIn;
+    const chosen = sealedBeside(repo, plan, login) ?? checkIn;
     if (chosen !== null) {
-      await chosen.carryOut();
+      // Each run would else seal it once more, and push a real back-up out.
+      if (chosen.result !== 'repo-newer' || !(await isSealed(repo, login))) await chosen.carryOut();
       done.push(chosen);
     }
     await prove(repo, login, chosen ?? own);
@@ -163,7 +163,7 @@ async function storeAll(deps: TakeHostDeps, repo: OpenRepo, plan: TakingPlan): P
   return stored;
 }
 
-/** Another login of somebody who stays: it is not what OpenClaw runs on, so it does not take the place of the stored one. */
+/** Another login of somebody who stays: it does not take the place of the one that the first store to keep them runs on. */
 function sealedBeside(repo: OpenRepo, { stores }: TakingPlan, login: Holding): CheckIn | null {
   const staying = stores.find(
     ({ stays }) => stays !== null && sameIdentity(stays.login.identity, login.identity),
@@ -181,12 +181,15 @@ async function prove(repo: OpenRepo, login: Holding, { result }: CheckIn): Promi
   const print = repo.fingerprint(login.grant);
   const { grant } = await repo.load(key);
   if (repo.fingerprint(grant) === print) return;
-  const isSealed =
-    result === 'repo-newer' && (await repo.backUps()).some(({ fingerprint }) => fingerprint === print);
-  if (isSealed) return;
+  if (result === 'repo-newer' && (await isSealed(repo, login))) return;
   throw new RouterError('RECORD_DAMAGED', `the sealed record of ${key} does not give back what was put in`, {
     hint: 'codex-router vault status --check; nothing was taken out of OpenClaw',
   });
+}
+
+async function isSealed(repo: OpenRepo, { grant }: Holding): Promise<boolean> {
+  const print = repo.fingerprint(grant);
+  return (await repo.backUps()).some(({ fingerprint }) => fingerprint === print);
 }
 
 async function routeStore(

@@ -6,6 +6,7 @@ import { type HandBack, resumeLeftover, takeBack } from './hand-back.js';
 import { isUnfinished, type LendDeps, unheld } from './lend-plan.js';
 import type { CodexHomes, LendHome, LoginFile } from './lend-source.js';
 import { afterTaking, handedOver } from './lent.js';
+import { readOwnership } from './owner.js';
 import { heldBy } from './refresh.js';
 import { candidateOf, entryOf, nameOf, resolve, selectorOf } from './resolve.js';
 
@@ -191,6 +192,8 @@ async function unfit(
   if (entry.lent !== null && !isLender) return 'is lent itself';
   if (entry.doubt !== null) return 'may not work any more';
   if (entry.sharedWith !== null) return 'another Codex home has a copy of it';
+  const refusal = deps.host === null ? null : (await readOwnership(deps.host, repo)).refusal;
+  if (refusal !== null) return `may be in use: ${refusal.message}`;
   const held = await heldBy(deps, repo, entry);
   return held === null ? null : `is in use: ${held.why}`;
 }

@@ -112,7 +112,7 @@ function doubtNotes({ entry, fingerprint }: SwitchPlan): readonly HostNote[] {
   if (entry.fingerprint !== fingerprint) return [];
   if (entry.doubt === 'restored') {
     const text =
-      'it was put back from a back-up: if it was spent since, the issuer ends it at its next refresh';
+      'it was put back from a back-up or an export: if it was spent since, the issuer ends it at its next refresh';
     return [{ code: 'LOGIN_DOUBTFUL', text }];
   }
   if (entry.doubt === 'lost-outside') {

@@ -78,7 +78,8 @@ export interface SlotChange {
   readonly takeOut: readonly string[];
   /**
    * Logins put beside the slot in the same write. Where it is given, also empty, the host is left its own choice: its order names
-   * the slot first and then every login of the provider that the store has then. SLOT_CHANGED for an id that is taken.
+   * the slot first, then these, then what it named before; where that was no login but the slot, every other login that can be read and
+   * is not a person's own (`personal:*`) follows. SLOT_CHANGED for an id that is taken.
    */
   readonly beside?: readonly NewNeighbour[];
 }

@@ -4,89 +4,84 @@ import path from 'node:path';
 import t from 'tap';
 import { findCanary } from '../kit/canary.js';
 import { startIssuer } from '../kit/issuer.js';
+import { real } from '../kit/real.js';
 import { makeState, readJson, SLOT, writeJson } from '../kit/state.js';
 import { loginOf, people } from '../kit/tokens.js';
-import { keyPair, listed, machine, secretFile, withoutAge } from './machine.js';
+import { keyPair, listed, machine, openedExport, secretFile } from './machine.js';
 
-t.test(
-  'what one machine exports to a key, another imports; age opens it, and nobody else',
-  { skip: withoutAge },
-  async (t) => {
-    const [here, there] = [machine(t), machine(t)];
-    const [alice, bob] = [loginOf('alice'), loginOf('bob')];
-    await here.add('home', alice);
-    await here.add('work', bob);
-    const key = keyPair(there.box);
-    const file = path.join(here.box.root, 'logins.age');
-    const made = await here.run(['export', '--to', file, '--recipient', key.recipient, '--json']);
-    t.equal(made.code, 0, made.stderr);
-    t.match(made.json, {
-      result: 'exported',
-      file,
-      closedBy: 'recipients',
-      armor: false,
-      identities: [
-        { identity: { alias: 'home' }, heldBy: null },
-        { identity: { alias: 'work' }, heldBy: null },
-      ],
-      notes: [{ code: 'COPY', text: /stops working as soon as the other is refreshed/ }],
-    });
-    t.equal(statSync(file).mode & 0o777, 0o600);
-    t.strictSame(findCanary([file]), [], 'nothing of a token can be read in it');
-    t.strictSame(
-      readdirSync(here.box.root).filter((name) => name.endsWith('.tmp')),
-      [],
-    );
+t.test('what one machine exports to a key, another imports; age opens it, and nobody else', async (t) => {
+  const [here, there] = [machine(t), machine(t)];
+  const [alice, bob] = [loginOf('alice'), loginOf('bob')];
+  await here.add('home', alice);
+  await here.add('work', bob);
+  const key = await keyPair(there.box);
+  const file = path.join(here.box.root, 'logins.age');
+  const made = await here.run(['export', '--to', file, '--recipient', key.recipient, '--json']);
+  t.equal(made.code, 0, made.stderr);
+  t.match(made.json, {
+    result: 'exported',
+    file,
+    closedBy: 'recipients',
+    armor: false,
+    identities: [
+      { identity: { alias: 'home' }, heldBy: null },
+      { identity: { alias: 'work' }, heldBy: null },
+    ],
+    notes: [{ code: 'COPY', text: /stops working as soon as the other is refreshed/ }],
+  });
+  t.equal(statSync(file).mode & 0o777, 0o600);
+  t.strictSame(findCanary([file]), [], 'nothing of a token can be read in it');
+  t.strictSame(
+    readdirSync(here.box.root).filter((name) => name.endsWith('.tmp')),
+    [],
+  );
 
-    const opened = spawnSync('/usr/bin/age', ['-d', '-i', key.file, file]);
+  const document = await openedExport(file, key);
+  t.match(document, {
+    format: 'codex-router-export',
+    version: 1,
+    identities: [
+      { grant: { refreshToken: alice.refresh } },
+      { alias: 'work', grant: { accessToken: bob.access } },
+    ],
+  });
+  await t.test('the age program opens it too', async (t) => {
+    const programs = real(t, 'age');
+    if (programs === null) return;
+    const opened = spawnSync(programs.age, ['-d', '-i', key.file, file]);
     t.equal(opened.status, 0, opened.stderr.toString());
-    const document = JSON.parse(opened.stdout.toString());
-    t.match(document, {
-      format: 'codex-router-export',
-      version: 1,
-      identities: [
-        { grant: { refreshToken: alice.refresh } },
-        { alias: 'work', grant: { accessToken: bob.access } },
-      ],
-    });
+    t.strictSame(JSON.parse(opened.stdout.toString()), document);
+  });
 
-    const preview = await there.run([
-      'import',
-      '--from',
-      file,
-      '--identity',
-      key.file,
-      '--dry-run',
-      '--json',
-    ]);
-    t.match(preview.json.imported, [{ result: 'added' }, { result: 'added' }], preview.stderr);
-    t.strictSame(await listed(there), []);
-    const read = await there.run(['import', '--from', file, '--identity', key.file, '--json']);
-    t.equal(read.code, 0, read.stderr);
-    t.match(read.json.imported, [{ source: 'archive', verified: false }, { identity: { alias: 'work' } }]);
-    t.match(await listed(there), [
-      { alias: 'home', doubt: 'restored', email: people.alice.email },
-      { alias: 'work', doubt: 'restored', accountId: people.bob.accountId },
-    ]);
-    const again = await there.run(['import', '--from', file, '--identity', key.file, '--json']);
-    t.match(again.json, { result: 'unchanged' });
+  const preview = await there.run(['import', '--from', file, '--identity', key.file, '--dry-run', '--json']);
+  t.match(preview.json.imported, [{ result: 'added' }, { result: 'added' }], preview.stderr);
+  t.strictSame(await listed(there), []);
+  const read = await there.run(['import', '--from', file, '--identity', key.file, '--json']);
+  t.equal(read.code, 0, read.stderr);
+  t.match(read.json.imported, [{ source: 'archive', verified: false }, { identity: { alias: 'work' } }]);
+  const said = { code: 'LOGIN_DOUBTFUL', text: /codex-router refresh home tells/ };
+  for (const { json } of [preview, read]) t.match(json.notes, [{ code: 'COPY' }, said, { code: said.code }]);
+  t.match(await listed(there), [
+    { alias: 'home', doubt: 'restored', email: people.alice.email },
+    { alias: 'work', doubt: 'restored', accountId: people.bob.accountId },
+  ]);
+  const again = await there.run(['import', '--from', file, '--identity', key.file, '--json']);
+  t.match(again.json, { result: 'unchanged' });
 
-    t.match(await there.run(['import', '--from', file, '--json']), {
-      code: 2,
-      json: { error: { code: 'CHOICE_NEEDED', hint: /--identity/ } },
-    });
-    const other = path.join(there.box.root, 'other.txt');
-    spawnSync('/usr/bin/age-keygen', ['-o', other]);
-    t.match(await there.run(['import', '--from', file, '--identity', other, '--json']), {
-      json: { error: { code: 'KEY_WRONG', message: /none of the keys given opens/ } },
-    });
-  },
-);
+  t.match(await there.run(['import', '--from', file, '--json']), {
+    code: 2,
+    json: { error: { code: 'CHOICE_NEEDED', hint: /--identity/ } },
+  });
+  const other = await keyPair(there.box, 'other.txt');
+  t.match(await there.run(['import', '--from', file, '--identity', other.file, '--json']), {
+    json: { error: { code: 'KEY_WRONG', message: /none of the keys given opens/ } },
+  });
+});
 
-t.test('an archive that the age program made is imported', { skip: withoutAge }, async (t) => {
+t.test('an archive that the age program made is imported, and a plain one', async (t) => {
   const [here, there] = [machine(t), machine(t)];
   await here.add('home', loginOf('alice'));
-  const key = keyPair(there.box);
+  const key = await keyPair(there.box);
   const plain = path.join(here.box.root, 'plain.json');
   t.match(await here.run(['export', '--to', plain, '--plaintext', '--json']), {
     code: 2,
@@ -106,9 +101,11 @@ t.test('an archive that the age program made is imported', { skip: withoutAge },
   const direct = machine(t);
   t.match((await direct.run(['import', '--from', plain, '--json'])).json.imported, [{ source: 'archive' }]);
 
+  const programs = real(t, 'age');
+  if (programs === null) return;
   for (const flags of [[], ['--armor']]) {
     const file = path.join(there.box.root, `made${flags.length}.age`);
-    const sealed = spawnSync('/usr/bin/age', ['-r', key.recipient, ...flags, '-o', file, plain]);
+    const sealed = spawnSync(programs.age, ['-r', key.recipient, ...flags, '-o', file, plain]);
     t.equal(sealed.status, 0, sealed.stderr.toString());
     const read = await there.run(['import', '--from', file, '--identity', key.file, '--json']);
     t.match(read.json, { ok: true, imported: [{ identity: { alias: 'home' } }] }, read.stderr);
@@ -175,6 +172,7 @@ t.test('what cannot be is said before anything is read or written', async (t) =>
     );
   await says(['--recipient', RECIPIENT], 'VAULT_MISSING', /./);
   await here.add('home', loginOf('alice'));
+  await says(['--recipient', RECIPIENT, '--to', ''], 'USAGE', /--to names no file/);
   await says([], 'CHOICE_NEEDED', /needs a passphrase, and there is no terminal/);
   await says(['--recipient', 'age1nonsense'], 'USAGE', /age1nonsense is no age recipient/);
   const secret = 'AGE-SECRET-KEY-1CANARYCANARY';
@@ -187,7 +185,6 @@ t.test('what cannot be is said before anything is read or written', async (t) =>
 
 t.test(
   'an export takes home what OpenClaw has refreshed, and says whose copies it will outdate',
-  { skip: withoutAge },
   async (t) => {
     const issuer = await startIssuer(t);
     const here = machine(t, issuer);
@@ -205,7 +202,7 @@ t.test(
     slot.access = fresh.access;
     writeJson(state.paths().profiles, store);
 
-    const key = keyPair(here.box);
+    const key = await keyPair(here.box);
     const file = path.join(here.box.root, 'logins.age');
     const made = await here.run(['export', '--to', file, '--recipient', key.recipient, '--json']);
     t.match(made.json, {
@@ -216,8 +213,7 @@ t.test(
         { code: 'COPY' },
       ],
     });
-    const opened = spawnSync('/usr/bin/age', ['-d', '-i', key.file, file]);
-    t.equal(JSON.parse(opened.stdout.toString()).identities[0].grant.refreshToken, fresh.refresh);
+    t.equal((await openedExport(file, key)).identities[0].grant.refreshToken, fresh.refresh);
     t.equal(issuer.of('refresh').length, 1, "OpenClaw's own, and none of ours");
 
     const only = path.join(here.box.root, 'only.age');
@@ -229,13 +225,12 @@ t.test(
 
 t.test(
   'an older export never replaces a newer login, and what is imported again is tried before it is trusted',
-  { skip: withoutAge },
   async (t) => {
     const issuer = await startIssuer(t);
     const here = machine(t, issuer);
     const old = issuer.mint(people.alice, { issuedAt: Date.now() - 60_000 });
     await here.add('home', old);
-    const key = keyPair(here.box);
+    const key = await keyPair(here.box);
     const file = path.join(here.box.root, 'logins.age');
     const args = ['--identity', key.file, '--json'];
     await here.run(['export', '--to', file, '--recipient', key.recipient]);
@@ -273,4 +268,33 @@ t.test('an archive with another issuer, or tokens of another person, is taken wi
     imported: [{ identity: { alias: 'more' } }],
     skipped: [{ reason: /names an issuer that is not/ }, { reason: /its tokens are of/ }],
   });
+});
+
+t.test('an archive of which nothing can be used makes no vault', async (t) => {
+  const here = machine(t);
+  await here.add('home', loginOf('alice'));
+  const plain = path.join(here.box.root, 'plain.json');
+  await here.run(['export', '--to', plain, '--plaintext', '--yes-write-my-tokens-unencrypted']);
+  const document = readJson(plain) as { identities: { userId: string }[] };
+  const [only] = document.identities;
+  if (only === undefined) throw new Error('nothing exported');
+  only.userId = 'user-somebody';
+  writeJson(plain, document);
+  const there = machine(t);
+  t.match(await there.run(['import', '--from', plain, '--json']), {
+    code: 4,
+    json: { error: { code: 'LOGIN_NOT_FOUND', message: /nothing can be imported: .*its tokens are of/ } },
+  });
+  t.notOk(existsSync(path.join(there.box.routerHome, 'vault.json')));
+});
+
+t.test('the command that is shown for another machine can be copied as it is', async (t) => {
+  const here = machine(t);
+  await here.add('home', loginOf('alice'));
+  const folder = path.join(here.box.root, "two words, it's");
+  mkdirSync(folder);
+  const file = path.join(folder, 'x.age');
+  const { stdout } = await here.run(['export', '--to', file, '--recipient', RECIPIENT]);
+  const command = /import --from (.*)$/m.exec(stdout)?.[1] ?? '';
+  t.equal(spawnSync('/bin/sh', ['-c', `printf %s ${command}`]).stdout.toString(), file);
 });

@@ -1,7 +1,17 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
+import { withRouterLock } from '../../src/os/lock.js';
 import { type Behaviour, type Issuer, type RequestKind, startIssuer } from '../kit/issuer.js';
 import { bare, until } from '../kit/process.js';
 import {
@@ -362,7 +372,7 @@ t.test('a login that cannot be stored is not revoked, and a person may mend what
       error: {
         code: 'IO',
         message,
-        hint: /; it stays valid at the issuer, so log in again and log that session out there$/,
+        hint: /; then log in again: that revokes this one first, unless it is stored after all$/,
       },
     },
   });
@@ -384,7 +394,7 @@ t.test('a login that cannot be stored is not revoked, and a person may mend what
   const again = await router(box, ['login', '--yes'], { tty: [{ after: mended, send: '\r' }] });
   t.equal(again.code, 0, again.stdout);
   t.match(await identitiesIn(box), [{ verified: true }]);
-  t.strictSame(issuer.of('revoke'), []);
+  t.equal(issuer.of('revoke').length, 2, 'the two before it were ended by the next login');
 });
 
 t.test('on a terminal a person sees the code to scan, the time that is left, and decides', async (t) => {
@@ -441,6 +451,209 @@ t.test('a terminal that is closed at the question ends the command, and the logi
   );
   t.equal(issuer.of('revoke').length, 1);
   t.strictSame(await identitiesIn(box), []);
+});
+
+/** A login that is killed between its exchange and its record. */
+async function killAfterExchange(box: Sandbox, issuer: Issuer): Promise<RouterRun> {
+  let kill: (signal: NodeJS.Signals) => void = () => undefined;
+  issuer.behaviour.onAnswer = async (kind) => {
+    if (kind !== 'accounts') return;
+    kill('SIGKILL');
+    await new Promise((later) => setTimeout(later, 200));
+  };
+  const run = await router(box, ['login', '--yes'], {
+    onStart: (send) => {
+      kill = send;
+    },
+  });
+  issuer.behaviour.onAnswer = () => undefined;
+  return run;
+}
+
+/** What is left of killed logins; as old as need be where pids cannot be judged. */
+function arrivingIn(box: Sandbox): readonly string[] {
+  const folder = path.join(box.routerHome, 'arriving');
+  if (!existsSync(folder)) return [];
+  const files = readdirSync(folder).map((name) => path.join(folder, name));
+  for (const file of files) utimesSync(file, 1, 1);
+  return files;
+}
+
+t.test('a login that was killed after its exchange is revoked by the next one, which says so', async (t) => {
+  const { box, issuer } = await ready(t, { vault: true });
+  issuer.approveAs(people['alice-team']);
+  const killed = await killAfterExchange(box, issuer);
+  t.equal(killed.signal, 'SIGKILL');
+  t.strictSame(issuer.of('revoke'), []);
+  const [file = '', ...more] = arrivingIn(box);
+  t.equal(more.length, 0);
+  t.equal(statSync(file).mode & 0o777, 0o600);
+  t.equal(statSync(path.dirname(file)).mode & 0o777, 0o700);
+  t.strictSame(leaksOf(box), []);
+
+  const whose = new RegExp(`^the login of ${people['alice-team'].email} \\(account b2222222`);
+  t.match((await router(box, ['doctor', '--json'])).json, {
+    inDanger: false,
+    findings: [{ code: 'LOGIN_LEFT', text: whose, remedy: 'codex-router login' }],
+  });
+  t.match((await router(box, ['status', '--json'])).json.notes.at(-1), { code: 'LOGIN_LEFT', text: whose });
+  const refusal = { code: 'ONLY_HERE', message: /arriving/, hint: /codex-router login or import/ };
+  t.match(await router(box, ['uninstall', '--yes', '--json']), { code: 6, json: { error: refusal } });
+  t.ok(existsSync(file), 'looking does not touch it');
+  t.strictSame(issuer.of('revoke'), []);
+
+  issuer.behaviour.revokeAnswer = { status: 503, body: {} };
+  await router(box, ['import', '--from', path.join(box.root, 'nowhere')]);
+  t.equal(issuer.of('revoke').length, 1);
+  t.ok(existsSync(file), 'what could not be revoked is not forgotten');
+  issuer.behaviour.revokeAnswer = null;
+  issuer.approveAs(people.bob);
+  const next = await router(box, ['login', '--yes']);
+  t.equal(next.code, 0, next.stderr);
+  t.match(
+    next.stderr,
+    /note: the login of alice@example\.test \(account b2222222\S+ .*was never stored, so it was revoked/,
+  );
+  t.equal(issuer.of('revoke').length, 2);
+  t.notOk(existsSync(path.dirname(file)));
+  t.match(await identitiesIn(box), [{ userId: people.bob.userId }]);
+  t.match((await router(box, ['doctor', '--json'])).json, { findings: [] });
+});
+
+t.test('a second Ctrl-C after the exchange leaves nothing that the next login does not end', async (t) => {
+  const { box, issuer } = await ready(t, { vault: true });
+  let kill: (signal: NodeJS.Signals) => void = () => undefined;
+  issuer.behaviour.revokeAnswer = { status: 503, body: {} };
+  issuer.behaviour.onAnswer = async (kind) => {
+    if (kind !== 'accounts' && kind !== 'revoke') return;
+    kill('SIGINT');
+    await new Promise((later) => setTimeout(later, 300));
+  };
+  const run = await router(box, ['login', '--yes'], {
+    onStart: (send) => {
+      kill = send;
+    },
+  });
+  t.equal(run.code, 130);
+  t.equal(arrivingIn(box).length, 1);
+  issuer.behaviour.onAnswer = () => undefined;
+  issuer.behaviour.revokeAnswer = null;
+  t.match(await router(box, ['login', '--yes']), { code: 0, stderr: /so it was revoked at the issuer/ });
+  t.equal(issuer.of('revoke').length, 2);
+  t.strictSame(arrivingIn(box), []);
+});
+
+t.test('a login that was killed after it was stored is not revoked', async (t) => {
+  const { box, issuer } = await ready(t, { vault: true });
+  let [file, copy] = ['', Buffer.alloc(0)];
+  issuer.behaviour.onAnswer = (kind) => {
+    if (kind !== 'accounts') return;
+    file = arrivingIn(box)[0] ?? '';
+    copy = readFileSync(file);
+  };
+  t.equal((await router(box, ['login', '--yes'])).code, 0);
+  issuer.behaviour.onAnswer = () => undefined;
+  t.notOk(existsSync(file));
+  // As if it had come no farther than its record.
+  mkdirSync(path.dirname(file), { mode: 0o700 });
+  writeFileSync(file, copy, { mode: 0o600 });
+  t.equal(arrivingIn(box).length, 1);
+  const next = await router(box, ['login', '--yes']);
+  t.notMatch(next.stderr, /note:/);
+  t.strictSame(issuer.of('revoke'), []);
+  t.notOk(existsSync(file));
+});
+
+t.test(
+  'while another codex-router is waited for, the first signal ends the login and revokes it',
+  async (t) => {
+    const { box, issuer } = await ready(t, { vault: true });
+    let kill: (signal: NodeJS.Signals) => void = () => undefined;
+    let free: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      free = resolve;
+    });
+    t.teardown(free);
+    let holding: Promise<void> | null = null;
+    issuer.behaviour.onAnswer = async (kind) => {
+      if (kind !== 'accounts') return;
+      await new Promise<void>((taken) => {
+        holding = withRouterLock(box.routerHome, async () => {
+          taken();
+          await held;
+        });
+      });
+      setTimeout(() => kill('SIGINT'), 2500);
+    };
+    const run = await router(box, ['login', '--yes', '--json'], {
+      onStart: (send) => {
+        kill = send;
+      },
+    });
+    t.match(run, {
+      code: 130,
+      json: { error: { code: 'INTERRUPTED', hint: /^nothing was stored, it was revoked at the issuer/ } },
+    });
+    t.equal(issuer.of('revoke').length, 1);
+    t.strictSame(arrivingIn(box), []);
+    free();
+    await holding;
+  },
+);
+
+t.test(
+  'two logins of one identity at once: one identity, the older login sealed, nothing revoked',
+  async (t) => {
+    const { box, issuer } = await ready(t, { vault: true });
+    let arrived = 0;
+    issuer.behaviour.onAnswer = async (kind) => {
+      if (kind !== 'accounts') return;
+      arrived += 1;
+      await until('both have their login', () => arrived >= 2);
+    };
+    const runs = await Promise.all([1, 2].map(() => router(box, ['login', '--yes', '--json'])));
+    t.strictSame(runs.map(({ json }) => json.result).sort(), ['added', 'renewed']);
+    t.equal((await identitiesIn(box)).length, 1);
+    t.equal((await router(box, ['restore', '--json'])).json.backUps.length, 1);
+    t.strictSame(issuer.of('revoke'), []);
+    t.strictSame(arrivingIn(box), []);
+  },
+);
+
+t.test('a record that a crash left unlisted is named by doctor and listed by the next login', async (t) => {
+  const { box, issuer } = await ready(t, { vault: true });
+  const index = path.join(box.routerHome, 'index.json');
+  issuer.approveAs(people.bob);
+  await router(box, ['login', '--yes']);
+  const before = readFileSync(index);
+  issuer.approveAs(people.alice);
+  await router(box, ['login', '--yes']);
+  const crash = () => writeFileSync(index, before, { mode: 0o600 });
+  crash();
+  t.match((await router(box, ['doctor', '--json'])).json, {
+    findings: [{ code: 'NOT_LISTED', remedy: 'codex-router vault status --check' }],
+  });
+  const listing = (await router(box, ['list', '--json'])).json;
+  t.match(
+    [listing.identities.length, listing.notes[0]?.text],
+    [1, /codex-router vault status --check lists it$/],
+  );
+  t.equal((await router(box, ['vault', 'status', '--check'])).code, 0);
+  t.equal((await identitiesIn(box)).length, 2, 'as that hint promises');
+  crash();
+  t.equal((await router(box, ['refresh'])).code, 0);
+  t.equal((await identitiesIn(box)).length, 2, 'listed by a round of refreshes');
+  crash();
+  issuer.behaviour.answers.usercode = [{ status: 404, body: '' }];
+  t.equal((await router(box, ['login', '--yes'])).code, 5);
+  t.equal((await identitiesIn(box)).length, 2, 'listed before anybody logs in');
+});
+
+t.test("an e-mail longer than any address is nobody's", async (t) => {
+  const { box, issuer } = await ready(t, { vault: true });
+  issuer.approveAs({ ...people.alice, email: `${'a'.repeat(400)}@example.test` });
+  t.equal((await router(box, ['login', '--yes'])).code, 0);
+  t.match(await identitiesIn(box), [{ email: null }]);
 });
 
 t.test('a terminal that cannot draw gets plain lines', async (t) => {

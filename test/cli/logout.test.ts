@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { type Issuer, startIssuer } from '../kit/issuer.js';
@@ -223,3 +223,33 @@ t.test(
     t.strictSame((await run(['restore', '--json'])).json.backUps, []);
   },
 );
+
+t.test('a damaged record is told before anything is said to be revoked, and ways on are named', async (t) => {
+  const { run, add, issuer, box } = await bench(t);
+  await add('a', people.alice);
+  const records = path.join(box.routerHome, 'records');
+  for (const name of readdirSync(records)) writeFileSync(path.join(records, name), 'torn');
+  const end = await run(['logout', 'a', '--yes']);
+  t.match(end.stderr, /codex-router remove a forgets it/);
+  t.notMatch(end.stderr, /revoking the login/);
+  t.equal(issuer.of('revoke').length, 0);
+});
+
+t.test('a store that cannot be read keeps even a parked login, and says which and what to do', async (t) => {
+  const { run, add, issuer, box } = await bench(t);
+  const alice = await add('a', people.alice);
+  const { profiles } = makeState(box.stateDir, { release: '2026.5.7', slot: null }).paths();
+  writeFileSync(profiles, '{ torn');
+  for (const command of ['logout', 'remove']) {
+    t.match(await run([command, 'a', '--yes', '--json']), {
+      json: {
+        error: {
+          code: 'SLOT_UNREADABLE',
+          message: /auth-profiles\.json/,
+          hint: /agent main holds this login cannot be told: .*openclaw doctor, codex-router status.*run the command again/,
+        },
+      },
+    });
+  }
+  t.ok(issuer.isLive(alice.refresh));
+});

@@ -1,14 +1,12 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { Decrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import type { Test } from 'tap';
 import type { Issuer } from '../kit/issuer.js';
 import { leaksOf, type RouterOptions, router, type Sandbox, sandbox } from '../kit/router.js';
 import { codexAuthJson, type Login } from '../kit/tokens.js';
 
 export const PASSPHRASE = 'correct horse battery staple';
-const AGE = existsSync('/usr/bin/age') && existsSync('/usr/bin/age-keygen');
-export const withoutAge = AGE ? false : "Debian's age is not installed";
 
 export interface Machine {
   readonly box: Sandbox;
@@ -45,12 +43,22 @@ export function secretFile({ root }: Sandbox, name: string, text: string): strin
   return file;
 }
 
-/** A key pair of Debian's age: the key file, and the recipient. */
-export function keyPair(box: Sandbox): { file: string; recipient: string } {
-  const file = path.join(box.root, 'age-key.txt');
-  spawnSync('/usr/bin/age-keygen', ['-o', file]);
-  const recipient = spawnSync('/usr/bin/age-keygen', ['-y', file]).stdout.toString().trim();
-  return { file, recipient };
+/** An age key pair: the key file as age-keygen writes it, and the recipient. */
+export async function keyPair(
+  box: Sandbox,
+  name = 'age-key.txt',
+): Promise<{ file: string; recipient: string }> {
+  const identity = await generateX25519Identity();
+  const recipient = await identityToRecipient(identity);
+  return { file: secretFile(box, name, `# public key: ${recipient}\n${identity}\n`), recipient };
+}
+
+/** What an encrypted export holds. */
+export async function openedExport(file: string, { file: key }: { readonly file: string }) {
+  const decrypter = new Decrypter();
+  const identity = readFileSync(key, 'utf8').match(/^AGE-SECRET-KEY-.*$/m)?.[0];
+  decrypter.addIdentity(identity ?? '');
+  return JSON.parse(await decrypter.decrypt(readFileSync(file), 'text'));
 }
 
 export const listed = async ({ run }: Machine) => (await run(['list', '--json'])).json.identities;

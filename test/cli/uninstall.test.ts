@@ -12,7 +12,7 @@ import t, { type Test } from 'tap';
 import { leaksOf, router, type Sandbox, sandbox, withoutEscapes } from '../kit/router.js';
 import { secretService } from '../kit/secret-service.js';
 import { makeState, readJson, SLOT } from '../kit/state.js';
-import { codexAuthJson, type Login, loginOf, people } from '../kit/tokens.js';
+import { codexAuthJson, DAY, type Login, loginOf, people } from '../kit/tokens.js';
 
 const KEY = { CODEX_ROUTER_KEY: 'file' };
 const id = (name: 'alice' | 'bob' | 'carol') => `openai-codex:${people[name].email}`;
@@ -84,6 +84,7 @@ t.test(
       /moves +agent:main:main was set to .*alice@example(.|\n)*nothing was changed/,
     );
     t.equal(readFileSync(state.paths().profiles, 'utf8'), before);
+    t.notOk(existsSync(box.routerHome), 'and what is not agreed to makes no vault');
 
     const done = await router(box, [...command, '--yes', '--json']);
     t.match(done, { code: 0, json: { result: 'routed', routing: { effective: 'no-gateway' } } });
@@ -98,6 +99,52 @@ t.test(
     t.match(await router(box, ['use', people.alice.email, '--json']), { json: { result: 'switched' } });
     t.equal(state.slot()?.refresh, alice.refresh);
     t.strictSame(leaksOf(box), []);
+  },
+);
+
+t.test("of one person's two logins the first agent's is stored, once and for all", async (t) => {
+  const box = sandbox(t);
+  Object.assign(box.env, KEY);
+  const older = loginOf('alice', { issuedAt: Date.now() - DAY });
+  const newer = loginOf('alice');
+  const agents = [{ id: 'research', slot: newer }];
+  const state = makeState(box.stateDir, { release: '2026.5.7', slot: older, agents });
+  const command = ['import', '--from', 'openclaw', '--take', '--yes', '--json'];
+  const first = await router(box, command);
+  t.match(first, { code: 0, json: { result: 'routed', skipped: [], imported: [{ result: 'added' }] } });
+  t.match(first.json.imported[0].from, /main/);
+  const backUps = async () => (await router(box, ['restore', '--json'])).json.backUps.length;
+  t.equal(await backUps(), 1, "the other agent's is sealed");
+  for (const _ of [1, 2]) {
+    t.match(await router(box, command), { code: 0, json: { result: 'already-routed' } });
+    t.equal(await backUps(), 1);
+  }
+  t.equal(state.slot()?.refresh, older.refresh);
+  t.equal(state.slot('research')?.refresh, newer.refresh);
+  t.match(await router(box, ['doctor', '--json']), { code: 0, json: { inDanger: false } });
+});
+
+t.test(
+  'the order after eject names no profile that it did not name, and says of a key that it does not',
+  async (t) => {
+    const box = sandbox(t);
+    Object.assign(box.env, KEY);
+    const key = { type: 'api_key', provider: 'openai-codex', key: 'sk-CANARY' };
+    const others = {
+      [id('alice')]: loginOf('alice'),
+      'openai-codex:key': key,
+      'openai-codex:broken': { type: 'oauth', provider: 'openai-codex', access: 5, refresh: 'CANARY' },
+      'personal:me': key,
+    };
+    const order = [SLOT, id('alice'), 'openai-codex:key'];
+    const state = makeState(box.stateDir, { release: '2026.5.7', slot: loginOf('bob'), others, order });
+    t.match(await router(box, ['import', '--from', 'openclaw', '--take', '--yes', '--json']), { code: 0 });
+    const done = await router(box, ['eject', '--yes', '--json']);
+    t.match(done, { code: 0, json: { result: 'ejected' } });
+    t.match(state.selection(), { order: { 'openai-codex': [SLOT, id('alice')] } });
+    const note = done.json.notes.find(({ code }: { code: string }) => code === 'NOT_IN_ORDER');
+    t.match(note?.text, /openai-codex:key.*openclaw models auth order set --provider openai-codex/);
+    t.notMatch(note?.text, /personal:/);
   },
 );
 

@@ -142,7 +142,8 @@ t.test(
     const cases: readonly (readonly [string, string, RegExp])[] = [
       ['{"OPENAI_API_KEY":"sk-CANARY"}', 'LOGIN_NOT_FOUND', /holds an API key, not/],
       [changed(login, { auth_mode: 'apikey' }), 'LOGIN_NOT_FOUND', /holds an API key, not/],
-      [changed(login, { auth_mode: 'chatgptAuthTokens' }), 'LOGIN_NOT_FOUND', /lent by another program/],
+      [tokens({ refresh_token: '  ' }), 'IDENTITY_UNREADABLE', /refresh_token/],
+      [changed(login, { auth_mode: 'chatgptAuthTokens' }), 'LOGIN_NOT_FOUND', /lent to Codex/],
       [changed(login, { auth_mode: 'personalAccessToken' }), 'LOGIN_NOT_FOUND', /personalAccessToken/],
       [changed(login, { auth_mode: 'ChatGPT' }), 'LOGIN_NOT_FOUND', /another kind \(auth_mode ChatGPT\)/],
       [changed(login, { auth_mode: 'headers' }), 'LOGIN_NOT_FOUND', /auth_mode headers/],

@@ -3,6 +3,7 @@ import { RouterError } from '../../src/errors.js';
 import type { Grant } from '../../src/grant.js';
 import type { Holding } from '../../src/holding.js';
 import { type IdentityKey, identityKey } from '../../src/identity.js';
+import { recordName } from '../../src/repo/files.js';
 import { formerThan } from '../../src/repo/index-format.js';
 import type { Fingerprint, IndexEntry, OpenRepo, Placement, Repo, SaveFacts } from '../../src/repo/repo.js';
 
@@ -74,7 +75,7 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
     return entry;
   }
 
-  function fingerprint(grant: Grant): Fingerprint {
+  function fingerprint(grant: Pick<Grant, 'refreshToken'>): Fingerprint {
     return createHmac('sha256', key).update(grant.refreshToken.reveal()).digest('base64url') as Fingerprint;
   }
 
@@ -179,7 +180,15 @@ export function fakeRepo(now: () => number = Date.now): FakeRepo {
       backUps.toReversed().map(({ id, at, holding, reason }) => {
         const { identity, grant } = holding;
         return damaged.has(id)
-          ? { id, at, identity: null, reason: null, fingerprint: null, trouble: 'it was altered' }
+          ? {
+              id,
+              at,
+              identity: null,
+              record: recordName(identityKey(identity)),
+              reason: null,
+              fingerprint: null,
+              trouble: 'it was altered',
+            }
           : { id, at, identity, reason, fingerprint: fingerprint(grant), trouble: null };
       }),
     sealText: (purpose, text) => ({ nonce: purpose, sealed: Buffer.from(text).toString('base64url') }),

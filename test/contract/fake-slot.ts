@@ -98,8 +98,10 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
         for (const one of beside) put(one.profileId, loginOf(one.holding));
         const logins = [...entries].flatMap(([id, { entry }]) => (entry.kind === 'login' ? [id] : []));
         const own = logins.includes(profileId) ? [profileId] : [];
-        const named = before.filter((id) => logins.includes(id));
-        order = [...new Set([...own, ...named, ...logins])];
+        const named = before.filter((id) => entries.has(id));
+        const isOurs = !named.some((id) => id !== profileId && logins.includes(id));
+        const others = isOurs ? logins.filter((id) => !id.startsWith('personal:')) : [];
+        order = [...new Set([...own, ...beside.map((one) => one.profileId), ...named, ...others])];
         lastGood = order[0] ?? null;
       }
       return await read();

@@ -202,7 +202,7 @@ export function slotPromises(
         [CAROL, shown(arriving)],
       ],
     );
-    t.same(after.named, [bench.slot.address.profileId, BOB, CAROL]);
+    t.same(after.named, [bench.slot.address.profileId, CAROL, BOB]);
     t.same((await bench.slot.read()).named, after.named, 'and it stays so');
     const again = await bench.slot.replace({ expect: after.revision, put: 'keep', takeOut: [CAROL, BOB] });
     t.same(again.neighbours, []);
@@ -217,7 +217,7 @@ export function slotPromises(
     const beside = [{ profileId: CAROL, holding: carol }];
     const after = await bench.slot.replace({ expect: revision, put: 'keep', takeOut: [], beside });
     t.same(after.occupant, { kind: 'absent' });
-    t.same(after.named, [BOB, CAROL]);
+    t.same(after.named, [CAROL, BOB]);
   });
 
   t.test('opens its order to every login of the store when nothing is to be added', async (t) => {
@@ -228,6 +228,21 @@ export function slotPromises(
     const after = await bench.slot.replace({ expect: revision, put: 'keep', takeOut: [], beside: [] });
     t.same(after.named, [bench.slot.address.profileId, BOB]);
     t.equal(after.revision, revision);
+  });
+
+  t.test('names nobody beside the slot whom a person left out, nor what is theirs alone', async (t) => {
+    const bench = await make(t);
+    const personal = `personal:${CAROL}`;
+    await put(bench.slot, alice);
+    await bench.hostPuts(BOB, bob);
+    await bench.hostPuts(personal, carol);
+    const own = bench.slot.address.profileId;
+    const open = { put: 'keep', takeOut: [], beside: [] } as const;
+    const opened = await bench.slot.replace({ ...open, expect: (await bench.slot.read()).revision });
+    t.same(opened.named, [own, BOB]);
+    await bench.hostPuts(CAROL, carol);
+    const again = await bench.slot.replace({ ...open, expect: (await bench.slot.read()).revision });
+    t.same(again.named, [own, BOB], 'the order was theirs by then');
   });
 
   t.test('never puts a login over an entry that is there, whatever it is', async (t) => {

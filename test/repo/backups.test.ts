@@ -98,7 +98,7 @@ t.test('a damaged back-up is listed as such, opens never, and hides no other', a
     const [damaged, sound, ...none] = await repo.backUps();
     t.match(
       damaged,
-      { id, at: NOON + 1000, identity: null, reason: null, fingerprint: null, trouble: why },
+      { id, at: NOON + 1000, identity: null, record: recordName(identityKey(ONE.identity)), trouble: why },
       what,
     );
     t.match(sound, { reason: 'stays sound', trouble: null }, what);
@@ -157,16 +157,22 @@ t.test('a folder in the place of a back-up is none, and stops no listing', async
   t.equal((await repo.backUps()).length, 1);
 });
 
-t.test('at most 20 are kept, none older than 30 days', async (t) => {
+t.test('at most 20 of each identity are kept, none older than 30 days', async (t) => {
   const { repo, names, pass } = await newBench();
+  await repo.backUp(TWO, 'the only copy of another');
   for (let made = 1; made <= 22; made += 1) {
     pass(1000);
     await repo.backUp(ONE, `number ${made}`);
   }
   const found = await repo.backUps();
-  t.equal(found.length, 20);
+  t.equal(found.length, 21);
   t.equal(found[0]?.reason, 'number 22');
-  t.equal(found.at(-1)?.reason, 'number 3');
+  t.equal(found.at(-2)?.reason, 'number 3');
+  t.equal(
+    found.at(-1)?.reason,
+    'the only copy of another',
+    'the logins of one never push out those of another',
+  );
   pass(31 * DAY);
   await repo.backUp(TWO, 'a month later');
   t.equal(names().length, 1);
@@ -176,7 +182,7 @@ t.test('what was just sealed survives a clock that went back', async (t) => {
   const { repo, pass } = await newBench();
   for (let made = 1; made <= 20; made += 1) {
     pass(1000);
-    await repo.backUp(TWO, 'before');
+    await repo.backUp(OLD, 'before');
   }
   pass(-DAY);
   await repo.backUp(ONE, 'the only copy');

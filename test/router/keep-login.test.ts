@@ -215,11 +215,13 @@ t.test('a place that cannot be read is said to be unknown, and stops nothing', a
   await open.place(KEY, { slot: slot.address.id, fingerprint: open.fingerprint(OLD.grant), at: 1 });
   const broken = { ...slot, read: async () => Promise.reject(new RouterError('SLOT_UNREADABLE', 'torn')) };
   const host = { ...fakeHost({ slots: [slot] }), allSlots: async () => [broken] };
-  t.match(await keep({}, { host }), {
+  const kept = await keep({}, { host });
+  t.match(kept, {
     result: 'renewed',
     former: { place: 'unknown' },
     notes: [{ code: 'HOLDER_UNREADABLE' }],
   });
+  t.equal(kept.notes.length, 1, 'said once');
   const gone = { ...host, allSlots: async () => Promise.reject(new RouterError('HOST_UNREADABLE', 'gone')) };
   t.match(await keep({ holding: login('alice', 'again', NOW) }, { host: gone }), { result: 'renewed' });
 });

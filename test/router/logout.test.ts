@@ -37,7 +37,7 @@ async function bench(
       },
     },
   };
-  return { repo, entry, deps, revoked, key: identityKey(entry.identity) };
+  return { fake, repo, entry, deps, revoked, key: identityKey(entry.identity) };
 }
 
 t.test('a login that was stored during the request is another one: it is kept, and said', async (t) => {
@@ -136,5 +136,37 @@ t.test(
     ]);
     t.equal(done.removal.notes.length, 1, 'said once');
     t.equal(held.revoked.length, 1);
+  },
+);
+
+t.test(
+  'a back-up that cannot be opened is named, before and after: what is in it is not revoked',
+  async (t) => {
+    const { fake, repo, entry, deps, revoked } = await bench(async () => ({ kind: 'revoked' }));
+    await repo.backUp(holdingOf('old'), 'test');
+    await repo.backUp(parseAuthJson(codexAuthJson(loginOf('bob')), 'test'), "somebody else's");
+    for (const { id } of await repo.backUps()) fake.damage(id);
+    const note = {
+      code: 'NOT_REVOKED',
+      text: /^back-up 00000001 of it cannot be opened, so its login is not revoked/,
+    };
+    for (const said of [await planLogout(deps, entry, false), await logout(deps, entry, false)]) {
+      t.match(said, { sealed: [], removal: { notes: [note] } });
+      t.equal(said.removal.notes.length, 1, 'of this identity only');
+    }
+    t.equal(revoked.length, 1);
+  },
+);
+
+t.test(
+  'a damaged record is refused before anything is sent or marked, with what can be done instead',
+  async (t) => {
+    const { fake, repo, entry, deps, revoked, key } = await bench(async () => ({ kind: 'revoked' }));
+    fake.damage(key);
+    const refusal = { code: 'RECORD_DAMAGED', hint: /codex-router restore .*codex-router remove a forgets/ };
+    await t.rejects(planLogout(deps, entry, false), refusal);
+    await t.rejects(logout(deps, entry, false), refusal);
+    t.strictSame(revoked, []);
+    t.match(await repo.list(), [{ doubt: null }]);
   },
 );

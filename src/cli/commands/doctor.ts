@@ -1,6 +1,9 @@
 import { EXIT } from '../../errors.js';
+import { arrivingLoginsIn } from '../../repo/arriving-logins.js';
 import { examine, type Finding } from '../../router/doctor.js';
 import { leftFindings } from '../../router/finish-adds.js';
+import { arrivalFindings } from '../../router/left-arrivals.js';
+import { BEHIND } from '../../router/list.js';
 import { showText } from '../../text.js';
 import { hostOrNull } from '../adapt.js';
 import { type Cli, painter } from '../cli.js';
@@ -16,7 +19,13 @@ export async function runDoctor(cli: Cli, options: HostOptions): Promise<void> {
   const homes = await parts.codexHomes();
   const deps = { host, hostAt, outside, journal, homes, now: cli.now };
   const left = await (await parts.isolatedLogins()).left();
-  const findings = [...(await examine(deps, await parts.openRepo())), ...leftFindings(left)];
+  const arrivals = await arrivingLoginsIn(parts.folders.data, cli.now).left();
+  const findings = [
+    ...(await examine(deps, await parts.openRepo())),
+    ...((await parts.repo.isBehind()) ? [BEHIND] : []),
+    ...leftFindings(left),
+    ...arrivalFindings(arrivals),
+  ];
   const inDanger = findings.some(({ danger }) => danger);
   const document: DoctorDocument = {
     ...DONE,

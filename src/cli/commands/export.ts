@@ -9,7 +9,7 @@ import { encodeArchive } from '../../repo/archive-document.js';
 import { copyNotes, type ExportPlan, gatherExport, recordExport } from '../../router/export.js';
 import { candidateOf, nameOf } from '../../router/resolve.js';
 import { Secret } from '../../secret.js';
-import { showText } from '../../text.js';
+import { shellWord, showText } from '../../text.js';
 import { hostOrNull, refreshDeps } from '../adapt.js';
 import { newPassphrase, passphraseIn } from '../archive-keys.js';
 import type { Cli } from '../cli.js';
@@ -37,6 +37,7 @@ export async function runExport(
   options: ExportOptions,
 ): Promise<void> {
   const kind = kindOf(cli, options);
+  if (options.to === '') throw usage('--to names no file');
   const to = resolve(options.to);
   const parts = compose(cli, options);
   await admitFile(to, options.force ?? false, parts.folders);
@@ -192,7 +193,7 @@ function text({ file, closedBy, identities }: ExportDocument): string {
   const opens =
     closedBy === null
       ? 'unencrypted: delete it as soon as it is imported'
-      : `age -d opens it, and codex-router import --from ${shown}`;
+      : `age -d opens it, and codex-router import --from ${showText(shellWord(file), 220)}`;
   return [
     `${identities.length} ${identities.length === 1 ? 'identity is' : 'identities are'} in ${shown}; ${opens}`,
     ...identities.map(({ identity, heldBy }) => {

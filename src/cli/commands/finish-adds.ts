@@ -1,6 +1,8 @@
 import { RouterError } from '../../errors.js';
+import { arrivingLoginsIn } from '../../repo/arriving-logins.js';
 import type { OpenRepo } from '../../repo/repo.js';
 import { type Finished, finishAdds } from '../../router/finish-adds.js';
+import { endLeftArrivals } from '../../router/left-arrivals.js';
 import type { LeftLogin } from '../../router/left-logins.js';
 import type { Host } from '../../slot/host.js';
 import { showText } from '../../text.js';
@@ -39,11 +41,13 @@ export function finishWith(
 }
 
 /**
- * Called first by every command that brings logins in: stores what interrupted `add`s left, and says so. Where there is nothing, it
- * costs the listing of a folder, and no vault is opened.
+ * Called first by every command that brings logins in: lists what a crash left unlisted, ends what interrupted logins left, and stores what
+ * interrupted `add`s left, and says so. Where there is nothing, it costs the listing of a few folders, and no vault is opened.
  */
 export async function finishLeftAdds(cli: Cli, options: HostOptions & KeyOptions): Promise<void> {
   const parts = compose(cli, options, true);
+  await mendIndex(parts);
+  await endArrivals(cli, parts);
   const logins = await parts.isolatedLogins();
   if (!(await logins.mayBeLeft())) return;
   const left = await logins.left();
@@ -57,6 +61,26 @@ export async function finishLeftAdds(cli: Cli, options: HostOptions & KeyOptions
     return;
   }
   tellFinished(cli, await finishWith({ cli, parts, repo: await parts.openRepo(), host }, left));
+}
+
+/** Lists records that a crash left ahead of the index. What is worse than that is for the command to say. */
+export async function mendIndex(parts: Parts): Promise<void> {
+  const isBehind = await parts.repo.list().then(
+    () => parts.repo.isBehind(),
+    () => false,
+  );
+  if (!isBehind) return;
+  const repo = await parts.openRepo();
+  await parts.withLock(() => repo.mend());
+}
+
+/** Revokes what logins that were killed left, and says so. */
+export async function endArrivals(cli: Cli, parts: Parts): Promise<void> {
+  const left = await arrivingLoginsIn(parts.folders.data, cli.now).left();
+  if (left.length === 0) return;
+  for (const { text } of await endLeftArrivals(parts, await parts.openRepo(), left)) {
+    cli.say(`note: ${showText(text, 600)}`);
+  }
 }
 
 /** At once: what comes after it may fail. */

@@ -7,6 +7,7 @@ import {
   expectIdentity,
   forecastImport,
   type ImportPlan,
+  nothingToImport,
   planImport,
   previewImport,
   readStored,
@@ -216,6 +217,8 @@ async function fromCopies(
     candidates: found.logins.map((login) => copied(login, from.source, repo)),
     skipped: found.skipped,
   });
+  // Before a vault is made for it.
+  if (found.logins.length === 0) throw nothingToImport(found.skipped);
   if (options.dryRun) return preview(parts, decision, async (repo) => candidates(repo), found.notes);
   const repo = await parts.openRepo();
   const outcome = await parts.withLock(async () => {

@@ -1,7 +1,8 @@
 import type { IndexEntry } from '../../repo/repo.js';
 import type { Change, Difference } from '../../router/import-difference.js';
 import type { Imported, ImportOutcome } from '../../router/import-outcome.js';
-import { candidateOf } from '../../router/resolve.js';
+import { candidateOf, nameOf, selectorOf } from '../../router/resolve.js';
+import type { HostNote } from '../../slot/host.js';
 import { showText } from '../../text.js';
 import { DONE, type ImportDocument } from '../documents.js';
 import { table } from '../paint.js';
@@ -54,8 +55,17 @@ export function importDocument(
       ...differenceIn(difference),
     })),
     skipped: [...skipped],
-    notes: [...notes],
+    notes: [...notes, ...doubtNotes(imported)],
   };
+}
+
+/** What comes out of an export may have been spent since it was made. */
+function doubtNotes(imported: readonly Imported[]): readonly HostNote[] {
+  return imported.flatMap(({ entry, result }): HostNote[] => {
+    if (result === 'unchanged' || entry.doubt !== 'restored') return [];
+    const text = `whether the login of ${nameOf(entry)} was spent since it was written there is not known: codex-router refresh ${selectorOf(entry)} tells, once nobody else uses it`;
+    return [{ code: 'LOGIN_DOUBTFUL', text }];
+  });
 }
 
 function itemOf({ entry, result, from, difference }: Imported): Item {

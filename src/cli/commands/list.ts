@@ -74,7 +74,7 @@ const DOUBTED = {
   'refresh-failed': 'its last refresh by OpenClaw failed, it may have to log in again',
   'refresh-sent': 'its last refresh got no answer, codex-router refresh asks again',
   'login-needed': 'the server has ended this login, log it in again and import it',
-  restored: 'put back from a back-up, it may have been spent',
+  restored: 'put back from a back-up or an export, it may have been spent',
   'lost-outside': 'Codex had it and may have spent or revoked it, codex-router refresh tells',
   'taken-over': 'another codex-router took it over, log it in again and import it',
   'revoke-sent': 'its logout did not end, codex-router logout ends it',

@@ -1,6 +1,8 @@
+import { boundText } from '../../claims.js';
 import { RouterError } from '../../errors.js';
 import type { Holding } from '../../holding.js';
 import { sameIdentity } from '../../identity.js';
+import type { ArrivingCopy } from '../../repo/arriving-logins.js';
 import type { IndexEntry, OpenRepo } from '../../repo/repo.js';
 import { proveRoom } from '../../repo/room.js';
 import { parseAlias } from '../../router/alias.js';
@@ -16,7 +18,8 @@ import type { Cli } from '../cli.js';
 import { compose, type Parts } from '../compose.js';
 import type { HostOptions, KeyOptions } from '../options.js';
 import { phrase } from '../people.js';
-import { finishLeftAdds } from './finish-adds.js';
+import { endArrivals, finishLeftAdds } from './finish-adds.js';
+import { DISCARDED, discarded, dropped, isAbort, sealedCopy } from './login-discard.js';
 
 /** Options of every command that makes a login. */
 export interface ArrivalOptions extends HostOptions, KeyOptions {
@@ -71,7 +74,7 @@ export async function prepareArrival(
   if (source === 'login') {
     await finishLeftAdds(cli, options);
     await sweepPending(await pendingDeps(cli, parts));
-  }
+  } else await endArrivals(cli, parts);
   const stored = await parts.repo.list();
   const wanted = options.expect === undefined ? null : parseExpectation(options.expect, stored);
   const alias = options.alias === undefined ? null : freeAlias(options.alias, wanted, stored);
@@ -111,18 +114,25 @@ export interface Arrival {
 /**
  * Takes a login in: whose it is, what the backend says of its account, the person's word, and then it is stored. It runs to an end that
  * leaves nothing behind although a signal arrives: a login that is refused, discarded or interrupted is revoked, as well as that can be
- * done, and the error says so. One that could not be stored is not revoked, because its record may be there.
+ * done, and the error says so. One that could not be stored is not revoked, because its record may be there. Until it has come to one of
+ * these ends a sealed copy of it lies where the next login finds it, should this process be killed.
  * @param fetch gets the login: the exchange of a code, or the reading of a file
  * @throws IDENTITY_UNEXPECTED, INTERRUPTED, LOGIN_NEEDED; what `fetch` and `keepLogin` throw
  */
 export async function receive(reception: Reception, fetch: () => Promise<Holding>): Promise<Arrival> {
   return reception.cli.interruption.critical(async () => {
     const came = await fetch();
-    const decided = await decide(reception, came).catch(async (error: unknown) => {
-      throw await discarded(reception, came, error);
-    });
-    const kept = await store(reception, decided.holding, decided.verified);
-    return { kept, notes: [...decided.notes, ...kept.notes] };
+    const notes: HostNote[] = [];
+    const copy = reception.aside === null ? await sealedCopy(reception, came, notes) : null;
+    const refused = async (error: unknown): Promise<never> => {
+      throw await discarded(reception, came, copy, error);
+    };
+    const decided = await decide(reception, came).catch(refused);
+    const kept = await store(reception, decided, copy).catch((error: unknown) =>
+      isAbort(error) ? refused(error) : Promise.reject(error),
+    );
+    await dropped(copy);
+    return { kept, notes: [...notes, ...decided.notes, ...kept.notes] };
   });
 }
 
@@ -156,7 +166,8 @@ async function decide(reception: Reception, came: Holding): Promise<Decided> {
 function named(came: Holding, account: AccountAnswer): Holding {
   if (account.kind !== 'known') return came;
   const { workspace, plan } = account;
-  return { ...came, identity: { ...came.identity, workspace, plan: came.identity.plan ?? plan } };
+  const named = { workspace: boundText(workspace), plan: came.identity.plan ?? boundText(plan) };
+  return { ...came, identity: { ...came.identity, ...named } };
 }
 
 function accountNotes(account: AccountAnswer): readonly HostNote[] {
@@ -194,60 +205,24 @@ async function askToKeep({ terminal }: Cli): Promise<void> {
   if (answer === 'discard') throw new RouterError('INTERRUPTED', DISCARDED);
 }
 
-/** ms that an end which a person wants waits for the issuer. */
-const REVOKE_MS = 10_000;
-
-/** Whether it is known not to be wanted: an interruption, and trouble with something else, say nothing of it. */
-function isRefused(error: unknown): boolean {
-  if (!(error instanceof RouterError)) return false;
-  const { code, message } = error;
-  return code === 'IDENTITY_UNEXPECTED' || code === 'LOGIN_NEEDED' || message === DISCARDED;
-}
-
-/** The end of a command whose login stays where the next one finds it. */
-function leftAside({ cli }: Reception, { next }: Aside, error: unknown): unknown {
-  const hint = `nothing was stored yet; ${next} finishes it`;
-  if (error instanceof RouterError && error.code !== 'INTERRUPTED') {
-    return new RouterError(error.code, error.message, { hint, cause: error });
-  }
-  if (!(error instanceof RouterError) && !cli.interruption.signal.aborted) return error;
-  const message = 'stopped, the login is left where it was made';
-  return new RouterError('INTERRUPTED', message, { hint, cause: error });
-}
-
-const DISCARDED = 'the login was discarded';
-
-/** Revokes what nobody will use, and says so in the error that it ends in. */
-async function discarded(reception: Reception, { grant }: Holding, error: unknown): Promise<unknown> {
-  const { parts, source, aside } = reception;
-  if (aside !== null && !isRefused(error)) return leftAside(reception, aside, error);
-  // First: killed in between, a later run must not take in what is revoked.
-  await aside?.drop();
-  const end = await parts.revocation.revoke(grant, AbortSignal.timeout(REVOKE_MS));
-  const isEnded = error instanceof RouterError && error.code === 'LOGIN_NEEDED';
-  const what =
-    end.kind === 'revoked' || isEnded
-      ? 'it was revoked at the issuer'
-      : `it could not be revoked at the issuer (${end.why}) and stays valid there`;
-  const hint = `nothing was stored, ${what}`;
-  if (error instanceof RouterError) {
-    const { code, message } = error;
-    const next = error.hint ?? `codex-router ${source} starts again`;
-    return new RouterError(code, message, { hint: `${hint}; ${next}`, cause: error });
-  }
-  // A question that a signal ended.
-  if (error instanceof Error && error.name === 'AbortError') {
-    return new RouterError('INTERRUPTED', 'stopped, the login was discarded', { hint, cause: error });
-  }
-  return error;
-}
-
-/** There is no second copy of it: on a terminal a person may mend what is wrong and try again. */
-async function store(reception: Reception, holding: Holding, verified: boolean): Promise<Kept> {
+/**
+ * On a terminal a person may mend what is wrong and try again.
+ * @throws the signal's reason where another codex-router was waited for
+ */
+async function store(
+  reception: Reception,
+  { holding, verified }: Decided,
+  copy: ArrivingCopy | null,
+): Promise<Kept> {
   const { cli, parts, host, repo, source, alias, aside } = reception;
   const { hostAt, outside, journal, withLock, withGrantLock } = parts;
   const { critical, signal } = cli.interruption;
-  const deps = { host, hostAt, outside, journal, withLock, withGrantLock, critical, now: cli.now };
+  const isOnlyCopy = aside === null && copy === null;
+  const wait = { signal: isOnlyCopy ? undefined : signal };
+  const deps = { host, hostAt, outside, journal, withLock, withGrantLock, critical, now: cli.now, ...wait };
+  const left = isOnlyCopy
+    ? 'it stays valid at the issuer, so log in again and log that session out there'
+    : 'then log in again: that revokes this one first, unless it is stored after all';
   for (;;) {
     try {
       return await keepLogin(deps, repo, { holding, source, verified, alias });
@@ -255,7 +230,7 @@ async function store(reception: Reception, holding: Holding, verified: boolean):
       if (!(error instanceof RouterError)) throw error;
       const who = phrase({ ...holding.identity, alias: null });
       const message = `the login of ${who} was made, but could not be stored: ${error.message}`;
-      const hint = `${error.hint ?? 'mend that'}; ${aside === null ? 'it stays valid at the issuer, so log in again and log that session out there' : `then ${aside.next}, which has it still`}`;
+      const hint = `${error.hint ?? 'mend that'}; ${aside === null ? left : `then ${aside.next}, which has it still`}`;
       const refusal = new RouterError(error.code, message, { hint, cause: error });
       if (!cli.terminal.canAsk || signal.aborted) throw refusal;
       cli.say(message);

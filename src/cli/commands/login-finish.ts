@@ -1,5 +1,7 @@
 import { RouterError } from '../../errors.js';
+import { parseExpectation } from '../../router/expectation.js';
 import { requirePending, sweepPending, takePending } from '../../router/pending-login.js';
+import { showText } from '../../text.js';
 import { pendingDeps } from '../adapt.js';
 import type { Cli } from '../cli.js';
 import { compose } from '../compose.js';
@@ -8,6 +10,9 @@ import { prepareArrival, receive } from './login-arrival.js';
 import { showArrival } from './login-outcome.js';
 
 export interface LoginFinishOptions extends HostOptions {
+  /** As at `start`; what was said there is not said otherwise here. */
+  readonly expect?: string;
+  readonly alias?: string;
   readonly yes?: boolean;
   /** What a person typed where it does not belong. */
   readonly callbackUrl?: string | true;
@@ -28,9 +33,13 @@ export async function runLoginFinish(
   if (given.length > 0 || options.callbackUrl !== undefined) throw onCommandLine();
   const deps = await pendingDeps(cli, compose(cli, options));
   const { expect, alias, redirectUri } = await requirePending(deps).finally(() => sweepPending(deps));
-  const wish = { ...options, ...(expect !== null && { expect }) };
+  refuseOther('--expect', expect, options.expect, (text) => JSON.stringify(parseExpectation(text)));
+  refuseOther('--alias', alias, options.alias, (text) => text);
   // The alias was free when the login was started; one that is taken by now costs the name, not the login.
-  const reception = { ...(await prepareArrival(cli, wish, 'login')), alias };
+  const { alias: named, ...rest } = options;
+  const wish = { ...rest, ...(alias === null && named !== undefined && { alias: named }) };
+  const ready = await prepareArrival(cli, { ...wish, ...(expect !== null && { expect }) }, 'login');
+  const reception = { ...ready, alias: alias ?? ready.alias };
   const { repo, parts, issuer } = reception;
   const { state, outcome } = (await parts.browserIssuer()).parseAnswer(await broughtBack(cli));
   const arrival = await receive(reception, async () => {
@@ -39,6 +48,21 @@ export async function runLoginFinish(
     return issuer.exchange({ code: outcome.code, verifier, redirectUri });
   });
   showArrival(cli, arrival);
+}
+
+/** @throws USAGE where `start` was told another one: which of them is meant is for the person to say. */
+function refuseOther(
+  option: string,
+  started: string | null,
+  given: string | undefined,
+  meaning: (text: string) => string,
+): void {
+  if (started === null || given === undefined || meaning(started) === meaning(given)) return;
+  throw new RouterError(
+    'USAGE',
+    `${option} ${showText(given, 200)} is not what the login was started with: ${showText(started, 200)}`,
+    { hint: `leave ${option} out, or codex-router login start ${option} ... again` },
+  );
 }
 
 /** From a prompt that shows nothing, or from standard input. */

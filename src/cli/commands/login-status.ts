@@ -1,4 +1,4 @@
-import { readPending, sweepPending } from '../../router/pending-login.js';
+import { readPending } from '../../router/pending-login.js';
 import { showText } from '../../text.js';
 import { pendingDeps } from '../adapt.js';
 import type { Cli } from '../cli.js';
@@ -6,11 +6,10 @@ import { compose } from '../compose.js';
 import { DONE, type LoginStatusDocument } from '../documents.js';
 import { clockTime, pendingLogin } from './login-start.js';
 
-/** `codex-router login status`: opens no vault. */
+/** `codex-router login status`: opens no vault and writes nothing. */
 export async function runLoginStatus(cli: Cli): Promise<void> {
   const deps = await pendingDeps(cli, compose(cli, {}));
   const standing = await readPending(deps);
-  await sweepPending(deps);
   const document: LoginStatusDocument = {
     ...DONE,
     result: standing?.kind ?? 'none',

@@ -59,7 +59,7 @@ function preview({ identity, clearedSlots, unpinned, next, sealed, notes }: Logo
   return [
     `will log out ${phrase(identity)}`,
     `  account   ${showText(identity.accountId, 80)} / ${showText(identity.userId, 80)}`,
-    '  tokens    are revoked at the issuer, so that every copy of them is worthless; then the sealed record is deleted',
+    '  tokens    the stored login is revoked at the issuer, wherever copies of it lie; then the sealed record is deleted',
     '            (codex-router remove only forgets: the login itself stays valid)',
     ...(sealed > 0
       ? [`  back-ups  ${sealed} other login(s) of it, sealed here, are revoked and deleted too`]
@@ -74,7 +74,7 @@ function preview({ identity, clearedSlots, unpinned, next, sealed, notes }: Logo
 }
 
 function text({ identity, clearedSlots, next, sealed }: LogoutDocument): string {
-  const also = sealed === 0 ? '' : `, with ${sealed} other login(s) of it that were sealed here`;
+  const also = sealed === 0 ? '' : `, with ${sealed} older one(s) of it from sealed back-ups`;
   const then = clearedSlots.length === 0 ? '' : `; the slot is empty, ${nextText(next)}`;
-  return `${phrase(identity)} is logged out at the issuer, which ends every copy of this login, and forgotten here${also}${then}`;
+  return `the stored login of ${phrase(identity)} is revoked at the issuer${also}, and forgotten here${then}`;
 }

@@ -9,6 +9,7 @@ import { compose } from '../compose.js';
 import { DONE, type RefreshDocument } from '../documents.js';
 import type { HostOptions } from '../options.js';
 import { phrase } from '../people.js';
+import { mendIndex } from './finish-adds.js';
 
 export interface RefreshOptions extends HostOptions {
   readonly all?: boolean;
@@ -24,6 +25,7 @@ export async function runRefresh(
   const wish = wishOf(selector, options);
   const parts = compose(cli, options);
   const host = await parts.besideKeychain(() => hostOrNull(parts));
+  await mendIndex(parts);
   const answer = await refreshes({ ...refreshDeps(cli, parts), host }, wish, (entry, place, of) =>
     cli.say(`refreshing ${phrase(candidateOf(entry))} (${place} of ${of}) ...`),
   );

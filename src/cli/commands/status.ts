@@ -1,6 +1,9 @@
 import { RouterError } from '../../errors.js';
+import { arrivingLoginsIn } from '../../repo/arriving-logins.js';
 import { vaultStatus } from '../../repo/vault-status.js';
+import type { Finding } from '../../router/doctor.js';
 import { leftFindings } from '../../router/finish-adds.js';
+import { arrivalFindings } from '../../router/left-arrivals.js';
 import { status } from '../../router/status.js';
 import type { HostNote } from '../../slot/host.js';
 import { showText } from '../../text.js';
@@ -17,7 +20,7 @@ export async function runStatus(cli: Cli, options: HostOptions): Promise<void> {
     status(parts.repo, parts.host, parts.journal, cli.env),
     vaultStatus(parts.repoDeps),
     leftoverNotes(parts),
-    addNotes(parts),
+    leftNotes(cli, parts),
   ]);
   const { host, session, interrupted } = seen;
   const entries = await parts.repo.list();
@@ -49,12 +52,14 @@ export async function runStatus(cli: Cli, options: HostOptions): Promise<void> {
   cli.print(document, () => text(document));
 }
 
-async function addNotes(parts: Parts): Promise<readonly HostNote[]> {
-  const left = leftFindings(await (await parts.isolatedLogins()).left());
-  return left.map(({ code, text, remedy }) => ({
-    code,
-    text: remedy === null ? text : `${text}: ${remedy} stores it`,
-  }));
+async function leftNotes(cli: Cli, parts: Parts): Promise<readonly HostNote[]> {
+  const adds = leftFindings(await (await parts.isolatedLogins()).left());
+  const arrivals = arrivalFindings(await arrivingLoginsIn(parts.folders.data, cli.now).left());
+  const noteOf = (does: string) => (finding: Finding) => {
+    const { code, text, remedy } = finding;
+    return { code, text: remedy === null ? text : `${text}: ${remedy} ${does}` };
+  };
+  return [...adds.map(noteOf('stores it')), ...arrivals.map(noteOf('revokes it'))];
 }
 
 /** A login that an interrupted import took out of the Codex home is nowhere else: somebody has to say so. */

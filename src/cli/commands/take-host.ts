@@ -1,4 +1,5 @@
 import { RouterError } from '../../errors.js';
+import { sameIdentity } from '../../identity.js';
 import { requireReplacing } from '../../os/platform.js';
 import type { IndexEntry, OpenRepo, RepoView } from '../../repo/repo.js';
 import { forecastImport, previewImport, readStored } from '../../router/import.js';
@@ -31,12 +32,12 @@ export async function runTakeHost(cli: Cli, options: TakeHostOptions): Promise<v
   requireReplacing(cli.platform);
   refuseOthers(options);
   const dryRun = options.dryRun ?? false;
-  const parts = compose(cli, options, !dryRun);
-  const host = await parts.besideKeychain(parts.host);
-  const looking = { ...writeDeps(cli, parts), host, journal: parts.journal };
-  const view = dryRun ? await viewRepo(parts) : await parts.openRepo();
-  const planned = await previewTaking(looking, view);
-  const outcome = await forecast(host, view, cli.now());
+  // A vault that does not exist yet is made only once it is agreed to.
+  const looking = compose(cli, options, false);
+  const host = await looking.besideKeychain(looking.host);
+  const view = await viewRepo(looking);
+  const planned = await previewTaking({ ...writeDeps(cli, looking), host, journal: looking.journal }, view);
+  const outcome = await forecast(host, planned, view, cli.now());
   if (dryRun || planned.result === 'already-routed')
     return show(cli, host, planned, outcome, await view.list());
   if (!options.yes) {
@@ -48,6 +49,8 @@ export async function runTakeHost(cli: Cli, options: TakeHostOptions): Promise<v
       look: 'codex-router import --from openclaw --take --dry-run',
     });
   }
+  const isNew = (await looking.repo.standing()) === null;
+  const parts = isNew ? compose(cli, options, true) : looking;
   const repo: OpenRepo = await parts.openRepo();
   const done = await takeHost(switchDeps(cli, parts, host), repo);
   show(cli, host, done, outcome, await repo.list());
@@ -65,8 +68,20 @@ function refuseOthers({ alias, expect, keep, replace, path }: TakeHostOptions): 
 }
 
 /** By identity, what the logins of this OpenClaw change of what is stored. */
-async function forecast(host: Host, repo: RepoView, now: number): Promise<ImportOutcome> {
-  const { candidates, skipped } = await findInHost(host, (grant) => repo.fingerprint(grant), now);
+async function forecast(
+  host: Host,
+  { stores }: HostTaking,
+  repo: RepoView,
+  now: number,
+): Promise<ImportOutcome> {
+  const { candidates: found, skipped } = await findInHost(host, (grant) => repo.fingerprint(grant), now);
+  // Of one person's several logins the one that the first slot keeps is stored.
+  const candidates = found.filter(({ holding }) => {
+    const kept = stores.find(
+      ({ stays }) => stays !== null && sameIdentity(stays.login.identity, holding.identity),
+    );
+    return kept?.stays?.login.grant.refreshToken.equals(holding.grant.refreshToken) ?? true;
+  });
   const stored = await readStored(repo, candidates);
   const options = { alias: null, expect: null, replace: false };
   return previewImport(forecastImport(candidates, stored, options, skipped), stored);

@@ -1,4 +1,5 @@
 import { requireReplacing } from '../../os/platform.js';
+import { arrivingLoginsIn } from '../../repo/arriving-logins.js';
 import { candidateOf } from '../../router/resolve.js';
 import { previewUninstall, type Uninstall, type UninstallDeps, uninstall } from '../../router/uninstall.js';
 import { showText } from '../../text.js';
@@ -52,6 +53,7 @@ async function uninstallDeps(cli: Cli, parts: Parts): Promise<UninstallDeps> {
     repo,
     open: parts.openRepo,
     host: await hostOrNull(parts),
+    homes: await parts.codexHomes(),
     ejectDeps: (host) => switchDeps(cli, parts, host),
     outside,
     hostAt,
@@ -60,6 +62,7 @@ async function uninstallDeps(cli: Cli, parts: Parts): Promise<UninstallDeps> {
       const left = await (await parts.isolatedLogins()).left();
       return left.flatMap(({ state, folder }) => (state === 'empty' ? [] : [folder]));
     },
+    unfinishedLogins: () => arrivingLoginsIn(parts.folders.data, cli.now).all(),
     belongings: (stateDirs) => table.belongings(cli.env, cli.platform, stateDirs),
     removeBelonging: ({ path }) => table.removeTree(path),
     remains: () => vault.lookAtRemains(repoDeps),
