@@ -438,7 +438,11 @@ t.test(
       fetch(`${it.issuer.url}/oauth/revoke`, { method: 'POST', body: new URLSearchParams({ token }) });
     await revoke(it.logins.alice.refresh);
     const alice = faulted(await it.run(['refresh', 'alice', '--json']));
-    t.match(alice, { code: 4, json: { error: { code: 'LOGIN_NEEDED', hint: /codex-router login/ } } }, said(alice));
+    t.match(
+      alice,
+      { code: 4, json: { error: { code: 'LOGIN_NEEDED', hint: /codex-router login/ } } },
+      said(alice),
+    );
     await it.ok(['use', 'alice']);
     t.equal(it.inSlot(), it.logins.alice.refresh, 'its access token is still good');
     await it.ok(['use', 'bob']);
