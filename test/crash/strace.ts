@@ -70,7 +70,7 @@ export async function strike(
     const there =
       struck !== null && before.length === index && (injection === 'kill' || struck.what === wanted.what);
     if (there && agree(calls, before, index)) return run;
-    if (attempt === 12) throw new Error(`struck ${struck?.what ?? 'nothing'} instead\n${outputOf(run)}`);
+    if (attempt === 24) throw new Error(`struck ${struck?.what ?? 'nothing'} instead\n${outputOf(run)}`);
     nth = betterGuess(calls, before, index, nth);
   }
 }
