@@ -251,7 +251,7 @@ t.test(
       const refused = await router(box, args);
       t.match(refused, {
         code: 6,
-        json: { error: { code: 'ONLY_HERE', message: /work/, hint: /codex-router export/ } },
+        json: { error: { code: 'ONLY_HERE', message: /\bwork\b/, hint: /codex-router export/ } },
       });
     }
     t.match((await router(box, ['list', '--json'])).json, { identities: [{ alias: 'work' }] });
