@@ -9,9 +9,6 @@ export interface AuthorizeAnswer {
     | { readonly kind: 'refused'; readonly error: RouterError };
 }
 
-/** The longest text that is looked at, bytes. */
-export const LONGEST_CALLBACK = 16 * 1024;
-
 /**
  * What a person gives back: the address their browser ended on, or `code#state`.
  * @throws USAGE for anything else, also for a code without its state. The text itself is in no message.

@@ -4,6 +4,7 @@ import { type IdentityKey, identityKey, sameIdentity } from '../identity.js';
 import type { IndexEntry, OpenRepo, RepoView } from '../repo/repo.js';
 import type { HostNote } from '../slot/host.js';
 import { showText } from '../text.js';
+import { parseExpectation } from './expectation.js';
 import { aliasAskedFor, aliasSuggested } from './import-alias.js';
 import { type Difference, differenceOf } from './import-difference.js';
 import type { Imported, ImportOutcome, Refused } from './import-outcome.js';
@@ -153,12 +154,8 @@ export function previewImport(plan: ImportPlan, stored: Stored): ImportOutcome {
 /** @throws IDENTITY_UNEXPECTED, USAGE unless the login is the one that `--expect` names */
 export function expectIdentity({ holding, from }: Pick<Candidate, 'holding' | 'from'>, expect: string): void {
   const { accountId, userId, email } = holding.identity;
-  if (!/^[^/\s]+(\/[^/\s]+)?$/.test(expect)) {
-    throw new RouterError('USAGE', '--expect wants an accountId or accountId/userId', {
-      hint: 'codex-router import --expect <accountId>',
-    });
-  }
-  if (expect === accountId || expect === identityKey(holding.identity)) return;
+  const wanted = parseExpectation(expect);
+  if (wanted.accountId === accountId && (wanted.userId ?? userId) === userId) return;
   throw new RouterError(
     'IDENTITY_UNEXPECTED',
     `${from} is the login of ${showText(email)} (${accountId}/${userId}), not of ${showText(expect, 200)}`,
