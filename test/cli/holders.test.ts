@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { type Issuer, startIssuer } from '../kit/issuer.js';
 import { leaksOf, type RouterOptions, router, type Sandbox, sandbox } from '../kit/router.js';
 import { makeState, profileOf, readJson, SLOT, writeJson } from '../kit/state.js';
-import { codexAuthJson, type Login, type Person, people } from '../kit/tokens.js';
+import { codexAuthJson, type Login, type LoginOptions, type Person, people } from '../kit/tokens.js';
 
 const RELEASE = '2026.5.7';
 const OWNER = 'codex-router.json';
@@ -14,7 +14,7 @@ interface Router {
   readonly home: string;
   run(args: readonly string[], options?: RouterOptions): ReturnType<typeof router>;
   /** A login handed out by the issuer, stored under `alias`. */
-  add(alias: string, person: Person): Promise<Login>;
+  add(alias: string, person: Person, options?: Partial<LoginOptions>): Promise<Login>;
 }
 
 function routerIn(box: Sandbox, issuer: Issuer, name: string): Router {
@@ -28,8 +28,8 @@ function routerIn(box: Sandbox, issuer: Issuer, name: string): Router {
   const self: Router = {
     home: env.CODEX_ROUTER_HOME,
     run: (args, options = {}) => router(box, args, { ...options, env: { ...env, ...options.env } }),
-    async add(alias, person) {
-      const login = issuer.mint(person);
+    async add(alias, person, options) {
+      const login = issuer.mint(person, options);
       const run = await self.run(['import', '--from', '-', '--alias', alias], {
         input: codexAuthJson(login),
       });
@@ -190,7 +190,8 @@ t.test('a vault put back from a back-up is told before it writes, and its logins
   const { box, issuer, one } = await bench(t);
   const host = openClaw(issuer, box.stateDir);
   await one.add('alice', people.alice);
-  await one.add('bob', people.bob);
+  // So the times of issue say nothing of which grant is the newer, as when all of it happens in one second.
+  await one.add('bob', people.bob, { issuedAt: Date.now() + 60_000 });
   await one.run(['use', 'alice']);
   const saved = path.join(box.tmp, 'saved');
   cpSync(one.home, saved, { recursive: true });
