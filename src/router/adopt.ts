@@ -72,7 +72,9 @@ export async function adopt(deps: AdoptDeps, repo: OpenRepo): Promise<Adoption> 
       const after = await takeStock(deps, repo, was, []);
       if (await isBehind(host, repo)) await host.claim(await claimOf(repo, now()), await host.owner());
       // Of two copies of the same second the first look keeps the stored one; once that is doubted, the second look decides.
-      const lastWord = new Map([...before, ...after].filter(isNews).map((one) => [identityKey(one.identity), one]));
+      const lastWord = new Map(
+        [...before, ...after].filter(isNews).map((one) => [identityKey(one.identity), one]),
+      );
       const checkedIn = [...lastWord.values()];
       const doubted = (await repo.list()).filter(({ doubt }) => doubt === 'taken-over');
       return { was, owner, checkedIn, doubted, notes };
