@@ -1,3 +1,4 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { inspect } from 'node:util';
 
 /**
@@ -15,8 +16,10 @@ export class Secret {
     return this.#text;
   }
 
+  /** In constant time, whatever their lengths: an OAuth state must not be found by trying (RFC 9700, section 4.7.1). */
   equals(other: Secret): boolean {
-    return this.#text === other.#text;
+    const digest = (text: string) => createHash('sha256').update(text).digest();
+    return timingSafeEqual(digest(this.#text), digest(other.#text));
   }
 
   toString(): string {

@@ -5,7 +5,7 @@ import { done, milliseconds, note, person, slot } from './contract-parts.js';
 
 export const LendDocument = z.strictObject({
   ...done,
-  result: z.enum(['lent', 'renewed', 'moved']),
+  result: z.enum(['lent', 'renewed', 'moved', 'planned']),
   identity: person,
   to: z.enum(['codex']),
   folder: z.string().describe('the Codex home'),

@@ -85,7 +85,7 @@ export function identityCommands(program: Command, cli: Cli): Commands {
       withHost(
         program
           .command('remove')
-          .description('forget an identity here; nothing is revoked at the server, which is what logout does')
+          .description('forget an identity here; nothing is revoked at the issuer, which is what logout does')
           .argument('<selector>')
           .option('--yes', 'do not ask')
           .option('--from-slot', 'also when it is active: clear the slot, its order and its pins first')

@@ -45,7 +45,8 @@ export function loginCommands(program: Command, cli: Cli): Commands {
           .addOption(lendTo())
           .option('--move', 'hand the login over entirely: Codex refreshes it until unlend')
           .option('--take', 'store the login that Codex has there now first; unlend puts it back')
-          .option('--yes', 'do not ask'),
+          .option('--yes', 'do not ask')
+          .option('--dry-run', 'show what would be lent and write nothing'),
       )
         .addHelpText(
           'after',
@@ -63,8 +64,7 @@ export function loginCommands(program: Command, cli: Cli): Commands {
         program
           .command('unlend')
           .description('end a lending, take home what was handed over, and put back who was there before')
-          .argument('[selector]')
-          .addOption(lendTo()),
+          .argument('[selector]'),
       )
         .addHelpText('after', examples(['codex-router unlend'], ['codex-router unlend work --json']))
         .action(async (selector, options) =>

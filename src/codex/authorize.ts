@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { Secret } from '../secret.js';
 import { CODEX_CLIENT_ID } from './token-endpoint.js';
 
@@ -52,9 +52,3 @@ export function authorizeUrl(issuer: string, attempt: LoginAttempt, workspace: s
 }
 
 const SCOPE = 'openid profile email offline_access api.connectors.read api.connectors.invoke';
-
-/** In constant time, whatever their lengths (OAuth 2.0 Security BCP, RFC 9700, section 4.7.1: state must match). */
-export function sameState(a: Secret, b: Secret): boolean {
-  const digest = (state: Secret) => createHash('sha256').update(state.reveal()).digest();
-  return timingSafeEqual(digest(a), digest(b));
-}

@@ -54,10 +54,3 @@ export function notFound(message: string): RouterError {
     hint: 'npm install -g @openai/codex, or name it with --codex <path>; codex-router login needs no Codex CLI',
   });
 }
-
-/** Whether a browser of this person can be opened from here: not over ssh, and on Linux only under a display. */
-export function hasBrowser(env: Env, platform: NodeJS.Platform): boolean {
-  if (env.SSH_CONNECTION || env.SSH_TTY || env.SSH_CLIENT) return false;
-  if (platform === 'darwin' || platform === 'win32') return true;
-  return Boolean(env.DISPLAY || env.WAYLAND_DISPLAY);
-}

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
+import { browserOpener } from '../os/browser.js';
 import type { Env } from '../os/folders.js';
-import { type CodexProgram, findCodex, hasBrowser, notFound } from './codex-program.js';
+import { type CodexProgram, findCodex, notFound } from './codex-program.js';
 import {
   type Contents,
   listHomes,
@@ -27,7 +28,7 @@ export interface IsolatedDeps {
 export function isolatedLogins(deps: IsolatedDeps) {
   const { env, platform, data, testIssuer, now } = deps;
   return {
-    usualFlow: hasBrowser(env, platform) ? ('browser' as const) : ('device' as const),
+    usualFlow: browserOpener(env, platform) === null ? ('device' as const) : ('browser' as const),
     mayBeLeft: async () => (await listHomes(data)).length > 0,
     left: async () => {
       const found: LeftHome[] = [];

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Server as NetServer } from 'node:net';
 import { RouterError, systemErrorCode } from '../errors.js';
 import type { Secret } from '../secret.js';
-import { redirectUriOn, sameState } from './authorize.js';
+import { redirectUriOn } from './authorize.js';
 import { type AuthorizeAnswer, parseAnswer } from './authorize-answer.js';
 import { showPage } from './loopback-page.js';
 
@@ -50,7 +50,7 @@ export async function openLoopback(ports: readonly number[]): Promise<Loopback> 
     if (url.pathname !== '/auth/callback') return showPage(response, 'unknown');
     if (waiting === null) return showPage(response, 'over');
     const answer = parseAnswer(url.searchParams);
-    if (answer === null || !sameState(answer.state, waiting.state)) {
+    if (answer === null || !answer.state.equals(waiting.state)) {
       showPage(response, 'stranger');
       return waiting.hear(null);
     }

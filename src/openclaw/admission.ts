@@ -42,7 +42,7 @@ export async function admitGrant(facts: AdmissionFacts, expiresAt: number, now: 
   if ((traits.losesRotation || doubtful) && expiresAt - now < DAY_MS) {
     throw untrusted(
       `${who} may refresh this login and lose the new token, and it has less than 24 hours left`,
-      `log in again with codex login and import it, or update OpenClaw to 2026.4.20 or later${doubt}`,
+      `codex-router login stores a new login of it, or update OpenClaw to 2026.4.20 or later${doubt}`,
     );
   }
   if ((traits.codexOverwrites || doubtful) && facts.isDefaultSlot) {

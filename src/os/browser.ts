@@ -6,11 +6,13 @@ import type { Env } from './folders.js';
  * whose screen is not the person's.
  */
 export function browserOpener(env: Env, platform: NodeJS.Platform): readonly [string, ...string[]] | null {
+  const isRemote = Boolean(env.SSH_CONNECTION || env.SSH_TTY || env.SSH_CLIENT);
   if (platform === 'linux' || platform.endsWith('bsd')) {
-    // With `ssh -X` the browser runs on this machine and is shown on the other one: that works.
-    return env.DISPLAY || env.WAYLAND_DISPLAY ? ['xdg-open'] : null;
+    // With `ssh -X`, whose display names a machine, the browser runs on this one and is shown on the other: that works.
+    const isShown = isRemote ? !(env.DISPLAY ?? ':').startsWith(':') : env.DISPLAY || env.WAYLAND_DISPLAY;
+    return isShown ? ['xdg-open'] : null;
   }
-  if (env.SSH_CONNECTION || env.SSH_TTY) return null;
+  if (isRemote) return null;
   if (platform === 'darwin') return ['/usr/bin/open'];
   // Not `start`, which is the shell's own and takes `&` apart.
   return platform === 'win32' ? ['rundll32.exe', 'url.dll,FileProtocolHandler'] : null;

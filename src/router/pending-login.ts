@@ -1,4 +1,3 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { RouterError } from '../errors.js';
 import type { PendingLogin, PendingLogins, PendingSecrets, StoredLogin } from '../repo/pending-logins.js';
 import type { OpenRepo } from '../repo/repo.js';
@@ -65,7 +64,7 @@ export function takePending(deps: PendingDeps, repo: OpenRepo, state: Secret): P
     deps.critical(async () => {
       const stored = await storedPending(deps);
       const secrets = deps.pending.open(repo, stored);
-      if (!sameState(state, secrets.state)) throw mismatch();
+      if (!state.equals(secrets.state)) throw mismatch();
       await deps.pending.markUsed(stored.login);
       return secrets;
     }),
@@ -142,12 +141,6 @@ function standingOf(stored: StoredLogin | null, now: number): PendingStanding | 
 
 function expiryOf({ createdAt }: PendingLogin): number {
   return createdAt + PENDING_LIFETIME;
-}
-
-/** In constant time, whatever their lengths. */
-function sameState(a: Secret, b: Secret): boolean {
-  const digest = (state: Secret) => createHash('sha256').update(state.reveal()).digest();
-  return timingSafeEqual(digest(a), digest(b));
 }
 
 const AGAIN = 'codex-router login start';

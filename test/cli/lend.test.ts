@@ -19,6 +19,30 @@ import { lendBench, refused, textOf } from '../kit/lend-bench.js';
 import { router } from '../kit/router.js';
 import { people } from '../kit/tokens.js';
 
+t.test('--dry-run shows who would be lent and who would be taken out, and writes nothing', async (t) => {
+  const { box, run, add, file, entry } = await lendBench(t);
+  await add('a', people.alice);
+  await add('b', people.bob);
+  t.match(await run('lend a --dry-run'), {
+    code: 0,
+    json: {
+      result: 'planned',
+      what: 'access',
+      folder: box.codexHome,
+      displaced: null,
+      identity: { alias: 'a' },
+    },
+  });
+  t.throws(() => statSync(file), 'nothing is there');
+  t.equal((await entry('a')).lentTo, null);
+  t.match((await run('lend b --move')).json, { result: 'moved' });
+  const before = readFileSync(file);
+  t.match((await run('lend a --dry-run')).json, { result: 'planned', displaced: { alias: 'b' } });
+  t.match((await router(box, ['lend', 'a', '--dry-run'])).stdout, /first .*bob.* is taken out/);
+  t.ok(readFileSync(file).equals(before));
+  t.match((await run('unlend')).json, { result: 'unlent' });
+});
+
 t.test(
   'a lent file holds no way to spend the login, and list, status and doctor say that it is lent',
   async (t) => {

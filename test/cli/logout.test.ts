@@ -83,7 +83,7 @@ t.test('logout revokes at the issuer, then forgets; remove only forgets, and eac
   );
   t.match(
     (await run(['remove', '--help'])).stdout.replace(/\s+/g, ' '),
-    /nothing is revoked at the server, which is what logout does/,
+    /nothing is revoked at the issuer, which is what logout does/,
   );
   t.match(await run(['logout', 'a', '--yes', '--json']), { code: 3 });
 });

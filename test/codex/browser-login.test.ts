@@ -348,7 +348,12 @@ t.test('a browser is opened only where the person can see it, and never through 
   const ssh = { SSH_CONNECTION: '192.0.2.1 1 192.0.2.2 22' };
   t.strictSame(browserOpener(display, 'linux'), ['xdg-open']);
   t.strictSame(browserOpener({ WAYLAND_DISPLAY: 'wayland-0' }, 'freebsd'), ['xdg-open']);
-  t.strictSame(browserOpener({ ...display, ...ssh }, 'linux'), ['xdg-open'], 'ssh -X shows it');
+  t.equal(browserOpener({ ...display, ...ssh }, 'linux'), null, 'the screen of the machine at the other end');
+  t.strictSame(
+    browserOpener({ DISPLAY: 'localhost:10.0', ...ssh }, 'linux'),
+    ['xdg-open'],
+    'ssh -X shows it',
+  );
   t.equal(browserOpener({}, 'linux'), null);
   t.equal(browserOpener(ssh, 'linux'), null);
   t.strictSame(browserOpener({}, 'darwin'), ['/usr/bin/open']);

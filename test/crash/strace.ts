@@ -57,10 +57,19 @@ export async function strike(
   index: number,
   injection: Injection,
 ): Promise<ProcessRun> {
-  const wanted = calls[index];
-  if (wanted === undefined) throw new Error(`there is no call ${index}`);
+  const asked = calls[index];
+  if (asked === undefined) throw new Error(`there is no call ${index}`);
+  const nthOfKind = calls.slice(0, index + 1).filter(({ what }) => what === asked.what).length;
+  let [baseline, place, wanted] = [calls, index, asked];
   let { nth } = wanted;
   for (let attempt = 1; ; attempt += 1) {
+    if (attempt % ANEW === 0) {
+      // The baseline itself can be the odd one: it was written down while something else kept the machine busy.
+      baseline = await writeCalls(program, root);
+      place = placeOf(baseline, asked.what, nthOfKind);
+      wanted = baseline[place] ?? asked;
+      nth = wanted.nth;
+    }
     program.reset();
     // strace 6.1 sends no signal in its faster mode.
     const fast = injection !== 'kill';
@@ -68,11 +77,24 @@ export async function strike(
     const { run, calls: before, struck } = await traced(program, root, strike, fast);
     // Killed anywhere between the call before it and this one, it leaves the same behind.
     const there =
-      struck !== null && before.length === index && (injection === 'kill' || struck.what === wanted.what);
-    if (there && agree(calls, before, index)) return run;
-    if (attempt === 24) throw new Error(`struck ${struck?.what ?? 'nothing'} instead\n${outputOf(run)}`);
-    nth = betterGuess(calls, before, index, nth);
+      struck !== null && before.length === place && (injection === 'kill' || struck.what === wanted.what);
+    if (there && agree(baseline, before, place)) return run;
+    if (attempt === ATTEMPTS) {
+      throw new Error(`struck ${struck?.what ?? 'nothing'} instead of ${wanted.what}\n${outputOf(run)}`);
+    }
+    nth = betterGuess(baseline, before, place, nth);
   }
+}
+
+const ANEW = 8;
+const ATTEMPTS = 39;
+
+/** Where the nth call of that kind is, or the last of them. */
+function placeOf(calls: readonly WriteCall[], kind: string, nth: number): number {
+  const places = calls.flatMap(({ what }, place) => (what === kind ? [place] : []));
+  const place = places[nth - 1] ?? places.at(-1);
+  if (place === undefined) throw new Error(`there is no ${kind} any more`);
+  return place;
 }
 
 /**

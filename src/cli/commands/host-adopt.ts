@@ -79,7 +79,8 @@ function touched({ checkedIn, doubted, notes }: HostAdoptDocument, verb: 'was' |
   return [
     ...checkedIn.map(({ accountId, result }) => `  check in  ${showText(accountId, 40)}: ${result}`),
     ...doubted.map(
-      (person) => `  doubted   ${phrase(person)}: ${verb} marked; log it in again and import it`,
+      (person) =>
+        `  doubted   ${phrase(person)}: ${verb} marked; codex-router login stores a new login of it`,
     ),
     ...notes.map(({ text }) => `  note      ${showText(text, 300)}`),
   ];

@@ -19,6 +19,7 @@ export interface LendOptions extends HostOptions {
   readonly move?: boolean;
   readonly take?: boolean;
   readonly yes?: boolean;
+  readonly dryRun?: boolean;
 }
 
 /** `codex-router lend <selector> --to codex` */
@@ -30,20 +31,22 @@ export async function runLend(cli: Cli, selector: string, options: LendOptions):
   const { identity } = resolve(selector, await storedEntries(deps));
   const repo = await deps.opening;
   const planned = await planLending(deps, repo, identity, what);
-  await agree(cli, planned, options);
-  const lent = await lend(deps, repo, planned);
+  if (!options.dryRun) await agree(cli, planned, options);
+  const lent = options.dryRun ? null : await lend(deps, repo, planned);
+  const { entry, home, until, notes } = lent ?? planned;
+  const displaced = lent === null ? (planned.takes?.identity ?? null) : (lent.displaced?.identity ?? null);
   const document: LendDocument = {
     ...DONE,
-    result: what === 'grant' ? 'moved' : lent.renews ? 'renewed' : 'lent',
-    identity: candidateOf(lent.entry),
+    result: lent === null ? 'planned' : what === 'grant' ? 'moved' : lent.renews ? 'renewed' : 'lent',
+    identity: candidateOf(entry),
     to: 'codex',
-    folder: lent.home.folder,
+    folder: home.folder,
     what,
-    until: lent.until,
-    displaced: lent.displaced === null ? null : candidateOf(lent.displaced),
-    notes: [...lent.notes],
+    until,
+    displaced: displaced === null ? null : personIn(displaced, await parts.repo.list()),
+    notes: [...notes],
   };
-  cli.print(document, () => text(document, lent));
+  cli.print(document, () => (lent === null ? planText(document) : text(document, lent)));
   if (!cli.json) for (const note of document.notes) cli.say(`  note      ${showText(note.text, 400)}`);
 }
 
@@ -67,6 +70,19 @@ async function agree(cli: Cli, { takes, home }: LendPlan, { take, yes }: LendOpt
     declined: 'nothing was lent',
     look: 'codex-router list',
   });
+}
+
+function planText({ identity, folder, what, until, displaced }: LendDocument): string {
+  return [
+    'plan (nothing was written)',
+    `  lend      ${phrase(identity)} to the Codex CLI in ${showText(folder, 200)}`,
+    what === 'grant'
+      ? '  what      the whole login: Codex refreshes it until unlend'
+      : `  what      its access token only${until === null ? '' : `, until ${shortTime(until)}`}`,
+    ...(displaced === null
+      ? []
+      : [`  first     ${phrase(displaced)} is taken out there and stored; unlend puts it back`]),
+  ].join('\n');
 }
 
 function text({ result, identity, folder, until, displaced }: LendDocument, { entry }: Lent): string {

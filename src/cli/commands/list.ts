@@ -73,9 +73,9 @@ function text({ identities, slot, occupant }: ListDocument): string {
 const DOUBTED = {
   'refresh-failed': 'its last refresh by OpenClaw failed, it may have to log in again',
   'refresh-sent': 'its last refresh got no answer, codex-router refresh asks again',
-  'login-needed': 'the server has ended this login, log it in again and import it',
+  'login-needed': 'the issuer has ended this login, codex-router login stores a new one',
   restored: 'put back from a back-up or an export, it may have been spent',
   'lost-outside': 'Codex had it and may have spent or revoked it, codex-router refresh tells',
-  'taken-over': 'another codex-router took it over, log it in again and import it',
+  'taken-over': 'another codex-router took it over, codex-router login stores a new one',
   'revoke-sent': 'its logout did not end, codex-router logout ends it',
 } as const;

@@ -91,7 +91,7 @@ function documentOf({ refreshed, left, notes }: RefreshesAnswer): RefreshDocumen
 }
 
 function text({ refreshed, notDue }: RefreshDocument, now: number): string {
-  if (refreshed.length === 0 && notDue.length === 0) return 'no identity is stored yet: codex-router import';
+  if (refreshed.length === 0 && notDue.length === 0) return 'no identity is stored yet: codex-router login';
   const lines = refreshed.flatMap((one) => refreshedLines(one, now));
   if (notDue.length > 0)
     lines.push(`${notDue.length} not due: their access tokens live for another day at least`);

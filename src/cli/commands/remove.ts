@@ -64,7 +64,7 @@ function preview({ identity, clearedSlots, unpinned, next, notes }: RemoveDocume
   return [
     `will forget ${phrase(identity)}`,
     `  account   ${showText(identity.accountId, 80)} / ${showText(identity.userId, 80)}`,
-    '  tokens    the sealed record is deleted; nothing is revoked at the server (codex-router logout does that too)',
+    '  tokens    the sealed record is deleted; nothing is revoked at the issuer (codex-router logout does that too)',
     ...clearedSlots.map(
       ({ agent, profileId }) => `  slot      ${profileId} of agent ${showText(agent)} is cleared`,
     ),

@@ -1,5 +1,7 @@
 import { requireReplacing } from '../../os/platform.js';
 import { arrivingLoginsIn } from '../../repo/arriving-logins.js';
+import { chatLoginsIn } from '../../repo/chat-logins.js';
+import { heldChatLogins } from '../../router/chat-login-left.js';
 import { candidateOf } from '../../router/resolve.js';
 import { previewUninstall, type Uninstall, type UninstallDeps, uninstall } from '../../router/uninstall.js';
 import { showText } from '../../text.js';
@@ -62,7 +64,10 @@ async function uninstallDeps(cli: Cli, parts: Parts): Promise<UninstallDeps> {
       const left = await (await parts.isolatedLogins()).left();
       return left.flatMap(({ state, folder }) => (state === 'empty' ? [] : [folder]));
     },
-    unfinishedLogins: () => arrivingLoginsIn(parts.folders.data, cli.now).all(),
+    unfinishedLogins: async () => [
+      ...(await arrivingLoginsIn(parts.folders.data, cli.now).all()),
+      ...(await heldChatLogins({ logins: chatLoginsIn(parts.folders.data) })),
+    ],
     belongings: (stateDirs) => table.belongings(cli.env, cli.platform, stateDirs),
     removeBelonging: ({ path }) => table.removeTree(path),
     remains: () => vault.lookAtRemains(repoDeps),
@@ -132,7 +137,7 @@ function preview(document: UninstallDocument): string[] {
         `  refused   ${showText(what, 200)}: ${showText(why, 200)}; ${showText(remedy, 200)}`,
     ),
     ...(identities > 0
-      ? [`  forgets   ${identities} stored identities; nothing is revoked at the server`]
+      ? [`  forgets   ${identities} stored identities; nothing is revoked at the issuer`]
       : []),
     ...(backUps > 0 ? [`  loses     ${backUps} sealed back-up(s) of logins that gave way to others`] : []),
     ...(data > 0 ? [`  removes   ${data} file(s) of codex-router's own`] : []),

@@ -9,16 +9,8 @@ import { DONE, type UnlendDocument } from '../documents.js';
 import type { HostOptions } from '../options.js';
 import { phrase } from '../people.js';
 
-export interface UnlendOptions extends HostOptions {
-  readonly to: 'codex';
-}
-
 /** `codex-router unlend [selector]` */
-export async function runUnlend(
-  cli: Cli,
-  selector: string | undefined,
-  options: UnlendOptions,
-): Promise<void> {
+export async function runUnlend(cli: Cli, selector: string | undefined, options: HostOptions): Promise<void> {
   requireReplacing(cli.platform);
   const parts = compose(cli, options);
   const homes = await parts.codexHomes();

@@ -112,7 +112,7 @@ async function checkVault(deps: VaultDeps): Promise<VaultCheck> {
       'RECORD_DAMAGED',
       `${bad.length} sealed record(s) cannot be used: ${bad.join('; ')}`,
       {
-        hint: 'put them back from a backup, or log those accounts in again and codex-router import',
+        hint: 'put them back from a backup, or log those accounts in again: codex-router login',
       },
     );
   }
