@@ -164,17 +164,20 @@ export async function gatewayHost(
     },
     call,
     turn: async (agent = 'main', sessionKey) => {
-      issuer.model.take();
-      const { runId } = await call('agent', {
-        message: 'ping',
-        agentId: agent,
-        ...(sessionKey === undefined ? {} : { sessionKey }),
-        deliver: false,
-        idempotencyKey: randomUUID(),
-      });
-      const { status, error } = await call('agent.wait', { runId, timeoutMs: 60_000 });
-      if (status !== 'ok') throw new Error(`the turn ended ${status}: ${error}\n${log().slice(-3000)}`);
-      return issuer.model.take();
+      for (let attempt = 1; ; attempt += 1) {
+        issuer.model.take();
+        const { runId } = await call('agent', {
+          message: 'ping',
+          agentId: agent,
+          ...(sessionKey === undefined ? {} : { sessionKey }),
+          deliver: false,
+          idempotencyKey: randomUUID(),
+        });
+        const { status, error } = await call('agent.wait', { runId, timeoutMs: 60_000 });
+        if (status === 'ok') return issuer.model.take();
+        if (attempt === 4 || !OWN_TROUBLE.test(String(error)))
+          throw new Error(`the turn ended ${status}: ${error}\n${log().slice(-3000)}`);
+      }
     },
     run: (args) => runProcess([node, entry, ...args], { env, cwd: work, timeout: 180_000 }),
     log,
@@ -187,6 +190,12 @@ export function entryOf(login: Login, provider: string): Fields {
   const { access, refresh, expires, email, accountId, plan } = login;
   return { type: 'oauth', provider, access, refresh, expires, email, accountId, chatgptPlanType: plan };
 }
+
+/**
+ * How a turn of a busy machine ends by OpenClaw's own hand, seen without codex-router too: 6.1's two writers of one transcript, and
+ * 9.6's maintenance of its database. The person sends the message again.
+ */
+const OWN_TROUBLE = /EmbeddedAttemptSessionTakeoverError|inputs changed before commit/;
 
 const MODEL = 'gpt-5.5';
 
