@@ -192,7 +192,7 @@ export function entryOf(login: Login, provider: string): Fields {
 }
 
 /**
- * How a turn of a busy machine ends by OpenClaw's own hand, seen without codex-router too: 6.1's two writers of one transcript, and
+ * How a turn of a busy machine ends by OpenClaw's own hand, in files that codex-router never writes: 6.1's two writers of one transcript, and
  * 9.6's maintenance of its database. The person sends the message again.
  */
 const OWN_TROUBLE = /EmbeddedAttemptSessionTakeoverError|inputs changed before commit/;
