@@ -4,7 +4,8 @@
 //   lib/*.js           packages that only some commands need
 //   keychain-child.js  the child process that loads the native keychain library
 //   sdk-child.js       the child process, under OpenClaw's Node, that loads OpenClaw's plugin SDK
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+//   plugin/            the OpenClaw plugin: the folder that `openclaw plugins install` takes
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { build, transform } from 'esbuild';
 
@@ -170,6 +171,27 @@ pieces[name](load,module,module.exports);
 return module.exports};
 module.exports=load("./main.js");`;
 
+/** An ES module, as every release of OpenClaw loads one, and not minified: whoever installs a plugin may want to read it. */
+async function buildPlugin() {
+  const { metafile } = await build({
+    ...common,
+    entryPoints: { index: 'plugin/index.ts' },
+    format: 'esm',
+    supported: {},
+    target: 'node22',
+    minify: false,
+    outdir: 'dist/plugin',
+  });
+  const ofThisRelease = (name) => {
+    const { version: _none, ...fields } = JSON.parse(readFileSync(`plugin/${name}`, 'utf8'));
+    writeFileSync(`dist/plugin/${name}`, `${JSON.stringify({ ...fields, version }, null, 2)}\n`);
+  };
+  ofThisRelease('package.json');
+  ofThisRelease('openclaw.plugin.json');
+  cpSync('skill', 'dist/plugin/skills/codex-router', { recursive: true });
+  return { metafile };
+}
+
 rmSync('dist', { recursive: true, force: true });
 mkdirSync('dist');
 const built = await Promise.all([
@@ -196,6 +218,7 @@ const built = await Promise.all([
     // OpenClaw's modules are ES modules.
     supported: { 'dynamic-import': true },
   }),
+  buildPlugin(),
   ...LAZY.map((name) =>
     build({
       ...common,

@@ -20,6 +20,7 @@ export const EXIT_OF = {
 
   USAGE: EXIT.usage,
   CHOICE_NEEDED: EXIT.usage,
+  CONFIG_UNREADABLE: EXIT.usage,
 
   IDENTITY_NOT_FOUND: EXIT.whom,
   IDENTITY_AMBIGUOUS: EXIT.whom,
@@ -71,6 +72,7 @@ export const EXIT_OF = {
   IDENTITY_UNEXPECTED: EXIT.refused,
   ISSUER_FOREIGN: EXIT.refused,
   STATE_MISMATCH: EXIT.refused,
+  CHAT_NOT_DIRECT: EXIT.refused,
   IDENTITY_IN_USE: EXIT.refused,
   LENT: EXIT.refused,
   ONLY_HERE: EXIT.refused,
@@ -81,6 +83,7 @@ export const EXIT_OF = {
   SLOT_FOREIGN: EXIT.refused,
   SLOT_UNREADABLE: EXIT.refused,
   PLATFORM_UNSUPPORTED: EXIT.refused,
+  AGENT_REFUSED: EXIT.refused,
 
   BUSY: EXIT.busy,
   LOGIN_PENDING: EXIT.busy,

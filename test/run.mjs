@@ -30,7 +30,7 @@ const SUITES = {
   unit: {
     files: () =>
       testFiles('test').filter((file) => !/^test\/(crash|interop|package)\/|\/sqlite[^/]*$/.test(file)),
-    limit: 120,
+    limit: 240,
     jobs: 2,
     online: false,
   },
@@ -63,7 +63,7 @@ const SUITES = {
   package: { files: () => testFiles('test/package'), limit: 300, jobs: 1, online: true },
   interop: {
     files: () => testFiles('test/interop'),
-    limit: process.argv.includes('--all') ? 3600 : 900,
+    limit: process.argv.includes('--all') ? 3600 : 1500,
     jobs: 1,
     online: false,
   },

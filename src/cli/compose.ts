@@ -16,6 +16,7 @@ import type { CodexHomes } from '../router/lend-source.js';
 import type { LoginIssuer } from '../router/login-issuer.js';
 import type { Revocation } from '../router/revocation.js';
 import type { TokenEndpoint } from '../router/token-endpoint.js';
+import type { UsageSource } from '../router/usage-source.js';
 import type { Host, HostFindings } from '../slot/host.js';
 import type { Residue } from '../slot/residue.js';
 import type { ArchiveOptions } from './archive-keys.js';
@@ -48,6 +49,8 @@ export interface Parts {
   /** The issuer of ChatGPT logins. */
   readonly endpoint: TokenEndpoint;
   readonly revocation: Revocation;
+  /** What is left to a login. */
+  readonly usage: UsageSource;
   /** Whoever makes logins. */
   issuer(): Promise<LoginIssuer>;
   browserIssuer(): Promise<BrowserIssuer>;
@@ -169,6 +172,12 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
           .revocation({ env, testIssuer: env.CODEX_ROUTER_TEST_ISSUER || null })
           .revoke(grant, signal),
     },
+    usage: {
+      ask: async (...asked) =>
+        (await import('../codex/usage.js'))
+          .usageSource({ env, now: cli.now, testIssuer: env.CODEX_ROUTER_TEST_ISSUER || null })
+          .ask(...asked),
+    },
     outside: codexHolders(logins),
     logins,
     isolatedLogins: async () => {
@@ -224,6 +233,8 @@ function locateDeps(
     },
     reload: async (target, routed, expiresAt) =>
       (await import('../openclaw/reload.js')).reloadSlot(target, routed, expiresAt, cli.now),
+    held: async (target, slot, expiresAt) =>
+      (await import('../openclaw/reload.js')).heldInSlot(target, slot, expiresAt, cli.now),
     activeRuns: async (target, agent) =>
       (await import('../openclaw/reload.js')).runningSessions(target, agent),
   };

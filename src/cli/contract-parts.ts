@@ -20,7 +20,7 @@ export const pin = z.strictObject({
   is: z.string().nullable(),
   result: z.enum(['set', 'already', 'gone', 'pending']),
 });
-export const effective = z.enum(['now', 'after-next-turn', 'after-reload', 'no-gateway']);
+export const effective = z.enum(['now', 'after-idle', 'after-next-turn', 'after-reload', 'no-gateway']);
 export const done = { schemaVersion: z.literal(1), ok: z.literal(true) };
 export const listed = person.extend({
   workspace: z.string().nullable(),

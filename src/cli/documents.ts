@@ -4,9 +4,12 @@ import type { Identity } from '../identity.js';
 import type { IndexEntry } from '../repo/repo.js';
 import type { SlotAddress } from '../slot/slot.js';
 import type * as contract from './contract.js';
+import type * as config from './contract-config.js';
 import type * as hosts from './contract-hosts.js';
 import type * as logins from './contract-logins.js';
+import type * as plugin from './contract-plugin.js';
 import type * as switches from './contract-switches.js';
+import type * as usage from './contract-usage.js';
 
 export type ErrorDocument = z.infer<typeof contract.ErrorDocument>;
 export type UseDocument = z.infer<typeof switches.UseDocument>;
@@ -33,6 +36,10 @@ export type LendDocument = z.infer<typeof logins.LendDocument>;
 export type UnlendDocument = z.infer<typeof logins.UnlendDocument>;
 export type LogoutDocument = z.infer<typeof logins.LogoutDocument>;
 export type ExportDocument = z.infer<typeof logins.ExportDocument>;
+export type UsageDocument = z.infer<typeof usage.UsageDocument>;
+export type ExplainDocument = z.infer<typeof usage.ExplainDocument>;
+export type ConfigDocument = z.infer<typeof config.ConfigDocument>;
+export type PluginDocument = z.infer<typeof plugin.PluginDocument>;
 
 /** What every successful document begins with. */
 export const DONE = { schemaVersion: 1, ok: true } as const;

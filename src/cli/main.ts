@@ -14,7 +14,8 @@ export async function main(
   version: string,
   proc: NodeJS.Process = process,
 ): Promise<number> {
-  const json = argv.includes('--json');
+  // Who asks on standard input reads a document, whatever becomes of it.
+  const json = argv.includes('--json') || (argv[0] === 'chat' && argv.includes('--stdin'));
   const interruption = watchInterruptions(
     proc,
     (finished) => {

@@ -1,4 +1,5 @@
 import { Command } from '@commander-js/extra-typings';
+import { chatCommands } from './chat-commands.js';
 import type { Cli } from './cli.js';
 import { examples } from './flags.js';
 import { identityCommands } from './identity-commands.js';
@@ -34,11 +35,17 @@ export function programOf(cli: Cli, version: string, only?: string) {
       ),
     );
 
+  program.hook('preAction', async (_program, command) => {
+    if (!cli.env.OPENCLAW_SHELL) return;
+    const { pathOf, refuseAgent } = await import('./agent-guard.js');
+    await refuseAgent(cli, pathOf(command), command.opts(), command.processedArgs);
+  });
   const commands: Commands = {
     ...identityCommands(program, cli),
     ...loginCommands(program, cli),
     ...slotCommands(program, cli),
     ...transferCommands(program, cli),
+    ...chatCommands(program, cli),
     vault: () => addVault(program.command('vault').description('how the stored logins are sealed'), cli),
   };
   // The others are only needed for help and for a name that is none.

@@ -35,7 +35,8 @@ function isShown(error: unknown): boolean {
   );
 }
 
-function asRouterError(error: unknown): RouterError {
+/** What an error of any kind is to the person: the RouterError it is, or a bug of ours that quotes nothing of it. */
+export function asRouterError(error: unknown): RouterError {
   if (error instanceof RouterError) return error;
   if (error instanceof Error && error.name === 'AbortError') return interrupted(false);
   if (commanderCode(error) === 'commander.help') {

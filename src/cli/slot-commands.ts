@@ -80,6 +80,49 @@ export function slotCommands(program: Command, cli: Cli): Commands {
       )
         .addHelpText('after', examples(['codex-router status'], ['codex-router status --json']))
         .action(async (options) => (await import('./commands/status.js')).runStatus(cli, options)),
+    explain: () =>
+      withHost(
+        program
+          .command('explain')
+          .description('the seven places that can name different accounts, and the first that disagrees')
+          .option('--session <key>', 'about this session instead of the current one')
+          .addOption(agent()),
+      )
+        .addHelpText(
+          'after',
+          examples(
+            ['codex-router explain', 'why /status does not follow a switch'],
+            ['codex-router explain --session agent:main:main --json'],
+          ),
+        )
+        .action(async (options) => (await import('./commands/explain.js')).runExplain(cli, options)),
+    usage: () =>
+      withHost(
+        program
+          .command('usage')
+          .description('what is left of the limits, asked with each own login; refreshes nothing')
+          .argument(
+            '[selector...]',
+            'whom to ask for; without one, who is in the slot of the current session',
+          )
+          .option('--all', 'everybody who is stored, or in OpenClaw')
+          .option('--offline', 'ask nobody: the last known, with its age')
+          .option('--timeout <seconds>', 'how long an answer may take, 15 unless told')
+          .option('--session <key>', 'whose slot is meant, instead of that of the current session')
+          .option('--ascii', 'bars without special characters')
+          .addOption(agent()),
+      )
+        .addHelpText(
+          'after',
+          examples(
+            ['codex-router usage', 'of who is active'],
+            ['codex-router usage --all', 'of everybody, eight at a time'],
+            ['codex-router usage work home --json', 'for programs'],
+          ),
+        )
+        .action(async (selectors, options) =>
+          (await import('./commands/usage.js')).runUsage(cli, selectors, options),
+        ),
     host: () => {
       const host = withHost(
         program

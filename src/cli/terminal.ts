@@ -29,6 +29,8 @@ export interface Terminal {
   readonly answered: boolean;
   /** What talk goes to, where that is a terminal that can be drawn on (not TERM=dumb); else null. */
   readonly screen: Screen | null;
+  /** The same for data: what stdout is. */
+  readonly page: Screen | null;
   say(line: string): void;
   /** Shows `line` in place of the one it showed last, and '' nothing in its place. Only on a screen, and with nothing said in between. */
   rewrite(line: string): void;
@@ -56,6 +58,11 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
   let answered = false;
   const dumb = env.TERM === 'dumb';
   const isGone = () => [0, 1, 2].some((fd) => mayBeTerminal(fd) && !isatty(fd));
+  const screenOf = (columns: number | undefined): Screen => {
+    const locale = env.LC_ALL || env.LC_CTYPE || env.LANG || '';
+    const unicode = proc.platform === 'win32' || /utf-?8/i.test(locale);
+    return { columns: columns || 80, unicode, colour: !env.NO_COLOR };
+  };
   let isWatched = false;
   /** Who waits for an answer on a terminal that is closed is told by the terminal, where nobody sends them a signal. */
   const watch = (): void => {
@@ -88,13 +95,10 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
       return answered;
     },
     get screen() {
-      if (dumb || !isTerminal(2)) return null;
-      const locale = env.LC_ALL || env.LC_CTYPE || env.LANG || '';
-      return {
-        columns: proc.stderr.columns || 80,
-        unicode: proc.platform === 'win32' || /utf-?8/i.test(locale),
-        colour: !env.NO_COLOR,
-      };
+      return dumb || !isTerminal(2) ? null : screenOf(proc.stderr.columns);
+    },
+    get page() {
+      return dumb || !isTerminal(1) ? null : screenOf(proc.stdout.columns);
     },
     say,
     rewrite: (line) => talk(`\r\u001b[2K${line}`),

@@ -42,11 +42,18 @@ const DeviceAnswer = z.object({
   interval: z.optional(z.unknown()),
 });
 
+/** `LoginIssuer.deviceCode` of the router's port. */
+export async function requestDeviceCode(deps: DeviceLoginDeps, signal: AbortSignal): Promise<DeviceCode> {
+  const device = await findDeviceCode(deps, signal);
+  if (device === null) throw notEnabled();
+  return device;
+}
+
 /**
  * Begins a device login as the Codex CLI 0.169 does, but takes an `interval` that is a string, a number or missing, and a code under
- * either of its names: `LoginIssuer.deviceCode` of the router's port.
+ * either of its names: `LoginIssuer.deviceCodeOrNone` of the router's port.
  */
-export async function requestDeviceCode(deps: DeviceLoginDeps, signal: AbortSignal): Promise<DeviceCode> {
+export async function findDeviceCode(deps: DeviceLoginDeps, signal: AbortSignal): Promise<DeviceCode | null> {
   const issuer = loginIssuerUrl(deps.testIssuer);
   for (let attempt = 1; ; attempt += 1) {
     const { status, body, why } = await ask(deps, {
@@ -57,7 +64,7 @@ export async function requestDeviceCode(deps: DeviceLoginDeps, signal: AbortSign
     });
     if (status === null) throw failed(why);
     if (status >= 200 && status < 300) return deviceCodeIn(body, issuer, deps.now());
-    if (status === 404) throw notEnabled();
+    if (status === 404) return null;
     if (!isPassing(status) || attempt === ATTEMPTS) throw failed(why);
     await deps.pause(attempt * 1000, signal);
   }
@@ -97,35 +104,55 @@ const Approved = z.object({
  */
 export async function awaitApproval(
   deps: DeviceLoginDeps,
-  { id, userCode, expiresAt, interval: asked }: DeviceCode,
+  device: DeviceCode,
   signal: AbortSignal,
 ): Promise<LoginCode> {
-  const issuer = loginIssuerUrl(deps.testIssuer);
-  let interval = asked;
+  let { interval } = device;
   let trouble: string | null = null;
   let troubles = 0;
   for (;;) {
-    const { status, body, why } = await ask(deps, {
-      method: 'POST',
-      url: `${issuer}/api/accounts/deviceauth/token`,
-      json: { device_auth_id: id.reveal(), user_code: userCode },
-      signal,
-    });
-    signal.throwIfAborted();
-    const code = codeIn(body, LOGIN_CODES);
-    const said = verdictOf(status, code, body);
-    if (said === 'denied') throw denied();
-    if (said === 'expired') throw expired();
-    if (said === 'failed') throw failed(why);
-    if (typeof said === 'object') return { ...said, redirectUri: `${issuer}/deviceauth/callback` };
-    if (code === 'slow_down') interval += SLOWER;
-    troubles = said === 'passing' ? troubles + 1 : 0;
-    trouble = said === 'passing' ? why : null;
+    const said = await askApproval(deps, { ...device, interval }, signal);
+    if (said.kind === 'approved') return said.code;
+    if (said.kind === 'pending') interval = said.interval;
+    troubles = said.kind === 'unanswered' ? troubles + 1 : 0;
+    trouble = said.kind === 'unanswered' ? said.why : null;
     const wait = Math.min(interval * 2 ** Math.min(troubles, 10), Math.max(interval, INTERVAL.most * 1000));
-    const left = expiresAt - deps.now();
+    const left = device.expiresAt - deps.now();
     if (left <= 0) throw trouble === null ? expired() : failed(trouble);
     await deps.pause(Math.min(wait, left), signal);
   }
+}
+
+/** `ApprovalAnswer` of the router's port, which documents every member. */
+type Answer =
+  | { readonly kind: 'approved'; readonly code: LoginCode }
+  | { readonly kind: 'pending'; readonly interval: number }
+  | { readonly kind: 'unanswered'; readonly why: string };
+
+/** Asks once: `LoginIssuer.askApproval` of the router's port. */
+export async function askApproval(
+  deps: HttpDeps,
+  { id, userCode, interval }: Pick<DeviceCode, 'id' | 'userCode' | 'interval'>,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const issuer = loginIssuerUrl(deps.testIssuer);
+  const { status, body, why } = await ask(deps, {
+    method: 'POST',
+    url: `${issuer}/api/accounts/deviceauth/token`,
+    json: { device_auth_id: id.reveal(), user_code: userCode },
+    signal,
+  });
+  signal.throwIfAborted();
+  const code = codeIn(body, LOGIN_CODES);
+  const said = verdictOf(status, code, body);
+  if (said === 'denied') throw denied();
+  if (said === 'expired') throw expired();
+  if (said === 'failed') throw failed(why);
+  if (said === 'passing') return { kind: 'unanswered', why };
+  if (said === 'pending') {
+    return { kind: 'pending', interval: code === 'slow_down' ? interval + SLOWER : interval };
+  }
+  return { kind: 'approved', code: { ...said, redirectUri: `${issuer}/deviceauth/callback` } };
 }
 
 type Verdict = 'pending' | 'passing' | 'denied' | 'expired' | 'failed' | Omit<LoginCode, 'redirectUri'>;

@@ -4,6 +4,7 @@ import * as z from 'zod/mini';
 export type Reported = number | null | 'silent';
 
 const authStatusSchema = z.looseObject({
+  ts: z.optional(z.number()),
   providers: z.array(
     z.looseObject({
       provider: z.string(),
@@ -23,6 +24,11 @@ export function parseReported(payload: unknown, slot: { provider: string; profil
   const profile = provider.profiles.find((one) => one.profileId === slot.profileId);
   if (profile === undefined) return null;
   return profile.expiry?.at ?? 'silent';
+}
+
+/** When the gateway looked, ms epoch; null when its answer does not say. */
+export function parseLookedAt(payload: unknown): number | null {
+  return authStatusSchema.safeParse(payload).data?.ts ?? null;
 }
 
 const sessionsSchema = z.looseObject({

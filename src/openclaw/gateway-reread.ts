@@ -27,9 +27,9 @@ export type Reread = { readonly kind: 'proved' } | { readonly kind: 'reread'; re
 type Way = 'models.authRefresh' | 'models.authStatus' | 'secrets.reload';
 
 const HAS_AUTH_REFRESH = '2026.9.5';
-const STATUS_REREADS = '2026.6.1';
+export const STATUS_REREADS = '2026.6.1';
 const STATUS_TAKES_AGENT = '2026.8.1';
-const NO_STATUS = 'this release has no way to ask a gateway which login it has';
+export const NO_STATUS = 'this release has no way to ask a gateway which login it has';
 
 function waysOf({ version, methods }: Hello): readonly Way[] {
   const from = (bound: string) => version !== null && compareVersions(version, bound) >= 0;
@@ -113,14 +113,19 @@ async function report(link: Link, way: Way, asked: AgentAnswer, wanted: Wanted):
 }
 
 /** With the agent where that is understood; the default agent where this one is not in the gateway's config. */
-async function withAgent(link: Link, method: string, params: object, agent: string): Promise<AgentAnswer> {
+export async function withAgent(
+  link: Link,
+  method: string,
+  params: object,
+  agent: string,
+): Promise<AgentAnswer> {
   if (!takesAgent(link)) return { answer: await link.call(method, params), meant: true };
   const answer = await link.call(method, { ...params, agentId: agent });
   const unknown = !answer.ok && answer.refusal.detailCode === 'UNKNOWN_AGENT_ID';
   return unknown ? { answer: await link.call(method, params), meant: false } : { answer, meant: true };
 }
 
-function takesAgent({ hello }: Link): boolean {
+export function takesAgent({ hello }: Link): boolean {
   return hello.version !== null && compareVersions(hello.version, STATUS_TAKES_AGENT) >= 0;
 }
 

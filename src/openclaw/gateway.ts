@@ -27,6 +27,8 @@ export interface GatewayPlace {
   /** How to start the installed `openclaw`: program and first arguments; null when none was found. */
   readonly command: readonly string[] | null;
   readonly connect?: Connect;
+  /** As `keptFor` of kept-connections.ts, for the release that runs; without it no connection is said to be kept. */
+  readonly keptFor?: (version: string | null) => number | null;
   readonly limits?: GatewayLimits;
   /** Where OpenClaw through 2026.7.35 has its gateway lock, os.tmpdir() by default. */
   readonly temporary?: string;
@@ -59,7 +61,7 @@ const SELF_HEALING = '2026.4.14';
 /** From here on the gateway's token alone lets a local program reload (string scan; also in 3.13 and 3.24). */
 const TOKEN_SUFFICES = '2026.4.5';
 /** OpenClaw 5.7 refreshes a login with less left; `models.authStatus` asks for its usage and so can trigger that. */
-const REFRESH_MARGIN = 5 * 60 * 1000;
+export const REFRESH_MARGIN = 5 * 60 * 1000;
 
 /** What stands between codex-router and a gateway that its own command does not mind. */
 const COMMAND_MAY_HELP: ReadonlySet<FailureReason> = new Set([
@@ -93,7 +95,7 @@ export async function reloadGateway(deps: ReloadDeps): Promise<ReloadOutcome> {
   try {
     return await withLink(deps, config, env, endpoint, limitsOf(deps).exchange, async (link, signal) => {
       running = link.hello.version ?? running;
-      return await reloadOver(deps, link, signal, at);
+      return { ...(await reloadOver(deps, link, signal, at)), ...keptBy(deps, running) };
     });
   } catch (error) {
     if (!(error instanceof GatewayFailure)) throw error;
@@ -142,7 +144,7 @@ interface Found {
 }
 
 /** Where the gateway is by the config; when nobody listens there, where its lock in the state directory says. */
-async function findGateway(place: GatewayPlace, config: GatewayConfig, env: Env): Promise<Found> {
+export async function findGateway(place: GatewayPlace, config: GatewayConfig, env: Env): Promise<Found> {
   const endpoint = findEndpoint(config, env);
   if (endpoint.door === null) {
     return { endpoint, absence: new GatewayFailure(endpoint.obstacle ?? 'not-loopback') };
@@ -159,7 +161,7 @@ async function findGateway(place: GatewayPlace, config: GatewayConfig, env: Env)
   return { endpoint, absence: new GatewayFailure('other-port', String(running.pid)) };
 }
 
-async function withLink<T>(
+export async function withLink<T>(
   place: GatewayPlace,
   config: GatewayConfig,
   env: Env,
@@ -211,7 +213,7 @@ async function reloadOver(
 }
 
 /** Null when the gateway does not say, or names a folder that is not on this file system: in a container it has its own. */
-async function servesStateDir(link: Link, stateDir: string): Promise<boolean | null> {
+export async function servesStateDir(link: Link, stateDir: string): Promise<boolean | null> {
   const theirs = link.hello.stateDir;
   if (theirs === null) return null;
   const real = await realpath(theirs).catch(() => null);
@@ -232,7 +234,13 @@ function untold(
   const heals = version !== null && compareVersions(version, SELF_HEALING) >= 0;
   const effective: Effective = heals ? 'after-next-turn' : 'after-reload';
   const note = noteOf(failure, endpoint === null ? 'this machine' : nameOf(endpoint));
-  return { effective, proved: false, advice: adviceFor(deps, heals, endpoint), notes: [note] };
+  const advice = adviceFor(deps, heals, endpoint);
+  return { effective, proved: false, advice, notes: [note], ...keptBy(deps, version) };
+}
+
+function keptBy({ keptFor }: GatewayPlace, version: string | null): Pick<ReloadOutcome, 'keptMs'> {
+  const keptMs = keptFor?.(version) ?? null;
+  return keptMs === null ? {} : { keptMs };
 }
 
 function adviceFor(deps: ReloadDeps, heals: boolean, endpoint: Endpoint | null): string {
@@ -258,6 +266,6 @@ function limitsOf(place: GatewayPlace): GatewayLimits {
   return place.limits ?? LIMITS;
 }
 
-function nameOf(endpoint: Endpoint): string {
+export function nameOf(endpoint: Endpoint): string {
   return endpoint.door === null ? 'that machine' : `port ${endpoint.door.port}`;
 }

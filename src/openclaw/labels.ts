@@ -29,6 +29,7 @@ export function labelFor(place: LabelPlace, email: string | null): HostLabel | n
   if (shown === null || (email !== null && shown.toLowerCase() === email.toLowerCase())) return null;
   const text = `openclaw.json gives ${profileId} the e-mail ${shown}, and OpenClaw shows that one whoever is in the slot: codex-router use --fix-labels takes it out`;
   return {
+    shown,
     note: { code: 'CONFIG_NAMES_EMAIL', text },
     mend: async (gatewayRuns) => await mend(place, gatewayRuns),
   };

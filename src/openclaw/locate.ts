@@ -1,6 +1,6 @@
 import { RouterError } from '../errors.js';
 import type { Env } from '../os/folders.js';
-import type { Host, HostNote, ReloadOutcome } from '../slot/host.js';
+import type { GatewayHolds, Host, HostNote, ReloadOutcome } from '../slot/host.js';
 import type { Slot } from '../slot/slot.js';
 import { type AdapterDeps, type Adapters, directAdapters } from './adapters.js';
 import { admitGrant } from './admission.js';
@@ -37,6 +37,8 @@ export interface LocateDeps extends GroundDeps {
   readonly signal?: AbortSignal;
   /** Without it a switch is said to take effect after a reload. */
   readonly reload?: (target: ReloadTarget, slot: Slot, expiresAt: number | null) => Promise<ReloadOutcome>;
+  /** Without it nobody can tell what a gateway holds. */
+  readonly held?: (target: ReloadTarget, slot: Slot, expiresAt: number) => Promise<GatewayHolds>;
   /** Without it nobody can tell which sessions are in a turn. As the port Host has it. */
   readonly activeRuns?: (target: ReloadTarget, agent: string) => Promise<ReadonlySet<string> | null>;
 }
@@ -90,6 +92,9 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
     provider,
     env,
   };
+  // Seen on 6.1 to 7.35; 5.7 reports main's store whoever the default agent is.
+  const reported = async (): Promise<ReloadTarget> =>
+    provider === 'openai' ? { ...target, mainSlot: await reportedSlot(stores) } : target;
 
   return {
     summary: {
@@ -117,10 +122,10 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
       if (deps.reload === undefined) {
         return { effective: 'after-reload', proved: false, advice: 'restart the gateway', notes: [] };
       }
-      // Seen on 6.1 to 7.35; 5.7 reports main's store whoever the default agent is.
-      const mainSlot = provider === 'openai' ? await reportedSlot(stores) : target.mainSlot;
-      return await deps.reload({ ...target, mainSlot }, slot, expiresAt);
+      return await deps.reload(await reported(), slot, expiresAt);
     },
+    held: async (slot, expiresAt) =>
+      (await deps.held?.(await reported(), slot, expiresAt)) ?? { kind: 'unknown', why: 'nobody asks it' },
     activeRuns: async (agent) => (await deps.activeRuns?.(target, agentId(agent))) ?? null,
     owner: async () => await readOwner(stateDir, deps.torn),
     claim: async (owner, instead) => await writeOwner(stateDir, ground.uid, owner, instead),

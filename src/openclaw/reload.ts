@@ -1,9 +1,10 @@
 import { isAbsolute } from 'node:path';
-import type { ReloadOutcome } from '../slot/host.js';
+import type { GatewayHolds, ReloadOutcome } from '../slot/host.js';
 import { agentOf, canonicalKey } from '../slot/session.js';
 import type { Slot } from '../slot/slot.js';
 import { activeRuns, type GatewayPlace, reloadGateway } from './gateway.js';
 import { parseGatewayConfig } from './gateway-config.js';
+import { keptFor } from './kept-connections.js';
 import type { ReloadTarget } from './locate.js';
 
 /** Tells the gateway of a located host to re-read one slot. @param expiresAt as in the port Host. */
@@ -14,6 +15,26 @@ export async function reloadSlot(
   now: () => number,
 ): Promise<ReloadOutcome> {
   return await reloadGateway({
+    ...placeOf(target),
+    agent: address.agent,
+    inMainStore: address.id === target.mainSlot,
+    provider: target.provider,
+    profileId: address.profileId,
+    expiresAt,
+    now,
+    keptFor: (version) => keptFor(version, target.config.value, target.provider),
+  });
+}
+
+/** What the gateway of a located host holds in one slot, as in the port Host. */
+export async function heldInSlot(
+  target: ReloadTarget,
+  { address }: Slot,
+  expiresAt: number,
+  now: () => number,
+): Promise<GatewayHolds> {
+  const { heldByGateway } = await import('./gateway-held.js');
+  return await heldByGateway({
     ...placeOf(target),
     agent: address.agent,
     inMainStore: address.id === target.mainSlot,

@@ -10,6 +10,8 @@ export function parseSessionEntry(key: string, entry: JsonObject): SessionEntry 
   const route = objectAt(delivery.route);
   const context = objectAt(entry.deliveryContext ?? delivery.context);
   const origin = objectAt(entry.origin ?? delivery.origin);
+  const nativeChat = text(origin.nativeChannelId);
+  const sessionId = text(entry.sessionId);
   return {
     key,
     updatedAt: typeof entry.updatedAt === 'number' ? entry.updatedAt : 0,
@@ -26,6 +28,8 @@ export function parseSessionEntry(key: string, entry: JsonObject): SessionEntry 
     accountId:
       text(entry.lastAccountId) ?? text(route.accountId) ?? text(context.accountId) ?? text(origin.accountId),
     spawnedBy: text(entry.spawnedBy),
+    ...(nativeChat !== null && { nativeChat }),
+    ...(sessionId !== null && { sessionId }),
   };
 }
 

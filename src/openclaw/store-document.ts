@@ -90,6 +90,7 @@ export function readingOf(
       shape.overMain && own === undefined
         ? isSilent(layers, key)
         : isSelectable(layers, key, loginIds(shape, documents)),
+    order: Array.isArray(storedOrderOrNone(shape, documents)) ? storedOrder(shape, documents) : null,
     named: namedBy(layers, provider),
   };
 }

@@ -11,15 +11,19 @@ export interface Belonging {
 }
 
 /**
- * The one table of what an installation may have left where others look for it. None of it ships yet: whoever installs one of these
- * puts it under the name that is here.
+ * The one table of what an installation may have left where others look for it. The plugin's places are OpenClaw's own;
+ * services and completions do not ship yet: whoever installs one puts it under the name that is here.
  * @param stateDirs of the OpenClaws that we route.
  */
 function table(env: Env, platform: NodeJS.Platform, stateDirs: readonly string[]): readonly Belonging[] {
   const home = homeFolder(env);
   const data = env.XDG_DATA_HOME || join(home, '.local', 'share');
   const config = env.XDG_CONFIG_HOME || join(home, '.config');
-  const plugins = stateDirs.map((stateDir) => join(stateDir, 'extensions', 'codex-router'));
+  // From 2026.5 on OpenClaw links a plugin's skill beside its own; a link to nothing is left when only the plugin goes.
+  const plugins = stateDirs.flatMap((stateDir) => [
+    join(stateDir, 'plugin-skills', 'codex-router'),
+    join(stateDir, 'extensions', 'codex-router'),
+  ]);
   const services =
     platform === 'darwin'
       ? [join(home, 'Library', 'LaunchAgents', 'codex-router.plist')]

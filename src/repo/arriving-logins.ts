@@ -36,6 +36,8 @@ export interface LeftArrival extends ArrivingCopy {
   readonly path: string;
   /** Null when the file is damaged. */
   readonly person: ArrivingPerson | null;
+  /** How it came to be left, completing "the login". */
+  readonly how: string;
   /** Null when it was altered, or sealed under another vault's key. */
   open(sealer: Sealer): ArrivedGrant | null;
 }
@@ -121,6 +123,7 @@ export function arrivingLoginsIn(data: string, now: () => number): ArrivingLogin
         found.push({
           path,
           person: content?.person ?? null,
+          how: 'that an interrupted codex-router had made',
           open: (sealer) => (content === null ? null : opened(sealer, content)),
           drop: () => drop(name),
         });

@@ -40,7 +40,9 @@ export async function warmKeychain(deps: VaultDeps): Promise<void> {
 async function firstRun(deps: RepoDeps): Promise<Vault> {
   await refuseOrphans(deps);
   if (deps.firstRun === null) {
-    throw new RouterError('VAULT_MISSING', 'there is no vault yet', { hint: 'codex-router login, or codex-router import' });
+    throw new RouterError('VAULT_MISSING', 'there is no vault yet', {
+      hint: 'codex-router login, or codex-router import',
+    });
   }
   const [{ chooseKey }, { initVault }] = await Promise.all([import('./first-run.js'), import('./vault.js')]);
   const kind = await chooseKey(deps, deps.firstRun);

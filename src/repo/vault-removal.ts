@@ -25,7 +25,9 @@ export interface Remains {
 
 const DAMAGED = '(\\.damaged)?';
 const TEMPORARY = /^\..+\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
-const FILES = new RegExp(`^(index\\.json|journal\\.jsonl|pending-login\\.json|room)${DAMAGED}$`);
+const FILES = new RegExp(
+  `^(index\\.json|journal\\.jsonl|pending-login\\.json|usage\\.json|chat-state\\.json|room)${DAMAGED}$`,
+);
 /** By folder: the names that are ours. A throw-away Codex home goes whole: who asks for it has seen that it holds no login. */
 const FOLDERS: { readonly [folder: string]: RegExp } = {
   records: new RegExp(`^[0-9a-f]{32}${DAMAGED}$`),
@@ -33,7 +35,11 @@ const FOLDERS: { readonly [folder: string]: RegExp } = {
   locks: /^[0-9a-f]{32}$/,
   'codex-homes': /^[1-9]\d*-\d+-[0-9a-f]{12}$/,
   arriving: /^[1-9]\d*-\d+-[0-9a-f]{12}\.json$/,
+  'chat-logins': /^[0-9a-f]{32}\.json$/,
 };
+
+/** What a person has set; beside the key file, in the config folder. */
+const SETTINGS = 'config.json';
 
 /** Held while this runs, and gone with its release. */
 const LOCK = 'router.lock';
@@ -57,7 +63,9 @@ export async function lookAtRemains(deps: VaultDeps): Promise<Remains> {
   }
   const hasVault = (await readTextOrNull(vaultPath(deps.folders))) !== null;
   const { config } = deps.folders;
-  const isEmptied = (await namesIn(config)).every((name) => keyFiles.has(join(config, name)));
+  const beside = await namesIn(config);
+  if (beside.includes(SETTINGS)) ours.push(join(config, SETTINGS));
+  const isEmptied = beside.every((name) => name === SETTINGS || keyFiles.has(join(config, name)));
   const folders = [...(leaves.length === 0 ? [data] : []), ...(isEmptied ? [config] : [])];
   return {
     removes: [

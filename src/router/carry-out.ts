@@ -6,6 +6,7 @@ import type { Host, HostNote, ReloadOutcome } from '../slot/host.js';
 import type { PinOutcome } from '../slot/pins.js';
 import type { Slot } from '../slot/slot.js';
 import { planCheckIn } from './check-in.js';
+import { changedTo, withKept } from './kept-connections.js';
 import { mendLabel } from './labels.js';
 import { carryOutMoves, type Move } from './move.js';
 import { claimHost, renewClaim } from './owner.js';
@@ -26,6 +27,8 @@ export interface CarryOptions {
   readonly fixLabels?: boolean;
   /** The id of the switch that this one takes back. */
   readonly undoes?: string | null;
+  /** The chat that the answer is for, where none is pinned. */
+  readonly chat?: string | null;
 }
 
 export interface CarriedOut {
@@ -53,7 +56,7 @@ export async function carryOut(
   repo: OpenRepo,
   plan: SwitchPlan,
   begun: Begun,
-  { fixLabels = false, undoes = null }: CarryOptions = {},
+  { fixLabels = false, undoes = null, chat = null }: CarryOptions = {},
 ): Promise<CarriedOut> {
   const { entry, group } = plan;
   for (const checkIn of plan.checkIns) await checkIn.carryOut();
@@ -84,19 +87,39 @@ export async function carryOut(
   await endRecord(deps, plan, record, ended);
   const label = await mendLabel(deps.host, entry.identity.email, fixLabels, gatewayRuns);
   const turns = running === null ? null : [...running];
+  const kept = withKept({
+    reload,
+    changedAt: await changedAt(deps, plan, from),
+    current: plan.pins.current.key ?? chat,
+    following: plan.pins.following,
+    pins: plan.pins.planned,
+    running,
+    now: deps.now(),
+  });
   const notes = [
     ...plan.notes,
     ...taken.notes,
     ...leftNotes(plan, begun),
     ...turnNotes(turns),
     ...reload.notes,
+    ...kept.notes,
     ...late,
     ...pins.notes,
     ...label,
     ...(await renewClaim(deps.host, repo, deps.now())),
   ];
   const { moved = [] } = begun;
-  return { switched, from, moved, pins: pins.outcomes, reload, notes, ended, running: turns };
+  return { switched, from, moved, pins: pins.outcomes, reload: kept.reload, notes, ended, running: turns };
+}
+
+/** A switch is now; who was there already came at some time that the journal knows. */
+async function changedAt(
+  { journal, now }: CarryDeps,
+  { entry, group }: SwitchPlan,
+  from: Identity | null,
+): Promise<number | null> {
+  if (from === null || !sameIdentity(from, entry.identity)) return now();
+  return changedTo(await journal.read(), group.main.address.id, entry.identity);
 }
 
 /** The end of a turn can write back what it read before the switch: a slot on some releases, a session's pin on others. */

@@ -1,5 +1,5 @@
 import { RouterError } from '../errors.js';
-import type { ArrivingPerson, LeftArrival } from '../repo/arriving-logins.js';
+import type { LeftArrival } from '../repo/arriving-logins.js';
 import type { OpenRepo } from '../repo/repo.js';
 import type { HostNote } from '../slot/host.js';
 import type { Finding } from './doctor.js';
@@ -26,7 +26,7 @@ export async function endLeftArrivals(
       if (text !== null) notes.push({ code: 'LOGIN_LEFT', text });
     } catch (error) {
       if (!(error instanceof RouterError)) throw error;
-      notes.push({ code: error.code, text: `${subject(one.person)} stays in ${one.path}: ${error.message}` });
+      notes.push({ code: error.code, text: `${subject(one)} stays in ${one.path}: ${error.message}` });
     }
   }
   return notes;
@@ -35,7 +35,7 @@ export async function endLeftArrivals(
 /** Null when it is stored. */
 async function endOf(revocation: Revocation, repo: OpenRepo, left: LeftArrival): Promise<string | null> {
   const grant = left.open(repo);
-  const what = subject(left.person);
+  const what = subject(left);
   if (grant === null)
     return `${what} lies in ${left.path}, which is damaged or of another vault: it cannot be revoked; delete that file to forget it`;
   const print = repo.fingerprint(grant);
@@ -54,18 +54,18 @@ async function endOf(revocation: Revocation, repo: OpenRepo, left: LeftArrival):
   return `${what} was never stored, so it was revoked at the issuer`;
 }
 
-function subject(person: ArrivingPerson | null): string {
-  if (person === null) return 'a login that an interrupted codex-router had made';
+function subject({ person, how }: LeftArrival): string {
+  if (person === null) return `a login ${how}`;
   const { email, accountId, userId } = person;
-  return `the login of ${email ?? userId} (account ${accountId}) that an interrupted codex-router had made`;
+  return `the login of ${email ?? userId} (account ${accountId}) ${how}`;
 }
 
 /** What `doctor` and `status` say of it. */
 export function arrivalFindings(left: readonly LeftArrival[]): readonly Finding[] {
-  return left.map(({ person, path }) => ({
+  return left.map((one) => ({
     code: 'LOGIN_LEFT',
     danger: false,
-    text: `${subject(person)} was never stored, and may be valid at the issuer still; it lies sealed in ${path}`,
+    text: `${subject(one)} was never stored, and may be valid at the issuer still; it lies sealed in ${one.path}`,
     remedy: 'codex-router login',
   }));
 }

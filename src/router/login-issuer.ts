@@ -38,6 +38,14 @@ export type AccountAnswer =
   | { readonly kind: 'ended'; readonly why: string }
   | { readonly kind: 'unknown'; readonly why: string };
 
+/** What the issuer says to one question about a device login. */
+export type ApprovalAnswer =
+  | { readonly kind: 'approved'; readonly code: LoginCode }
+  /** Nobody has approved it yet. `interval`: ms to wait before the next question. */
+  | { readonly kind: 'pending'; readonly interval: number }
+  /** It is out of order for a while; `why` completes a sentence. */
+  | { readonly kind: 'unanswered'; readonly why: string };
+
 /** Whoever makes logins. `src/codex` implements it; `cli/compose` hands it in. */
 export interface LoginIssuer {
   /**
@@ -45,6 +53,18 @@ export interface LoginIssuer {
    * @throws LOGIN_FAILED, also where the issuer offers none (then the hint names the other way)
    */
   deviceCode(signal: AbortSignal): Promise<DeviceCode>;
+
+  /** As `deviceCode`, but null where the issuer offers no device login. @throws LOGIN_FAILED */
+  deviceCodeOrNone(signal: AbortSignal): Promise<DeviceCode | null>;
+
+  /**
+   * Asks once. An approval is told once: what is not exchanged then is lost.
+   * @throws LOGIN_DENIED, LOGIN_EXPIRED; LOGIN_FAILED for an answer that means nothing; the signal's reason
+   */
+  askApproval(
+    device: Pick<DeviceCode, 'id' | 'userCode' | 'interval'>,
+    signal: AbortSignal,
+  ): Promise<ApprovalAnswer>;
 
   /**
    * Asks until a person has approved or refused, or the code has expired; what is only out of order for a while is asked again.

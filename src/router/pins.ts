@@ -4,7 +4,13 @@ import type { PinChange } from '../repo/journal.js';
 import { affectedBy, companionsOf, leftOverPins, type PinRules } from '../slot/companions.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
 import type { PinOutcome, Pins, SessionEntry, SessionSurvey } from '../slot/pins.js';
-import { type CurrentSession, canonicalKey, currentSession, type SessionWish } from '../slot/session.js';
+import {
+  type CurrentSession,
+  canonicalKey,
+  currentSession,
+  keyMeant,
+  type SessionWish,
+} from '../slot/session.js';
 import type { SlotReading } from '../slot/slot.js';
 
 /** Everything whose account changes with the slot, not only what is pinned. */
@@ -19,6 +25,8 @@ export interface PinPlan {
   /** What will be pinned: the current session and its companions. */
   readonly planned: readonly PinOutcome[];
   readonly affects: Affects;
+  /** The sessions that follow the slot, and the current one: of a switch, those whose account it changes. */
+  readonly following: readonly SessionEntry[];
   /** What `carryOut` is going to write, with what was there, for the journal. */
   readonly changes: readonly PinChange[];
   readonly notes: readonly HostNote[];
@@ -74,8 +82,7 @@ export async function planPins(
       return { entries: [], unread: 0 };
     }
   };
-  const told = env.CODEX_ROUTER_SESSION_KEY?.trim() || null;
-  const { entries, unread } = await look(group.agent, session.kind === 'key' ? session.key : told);
+  const { entries, unread } = await look(group.agent, keyMeant(session, env));
   const own = affectedBy(entries, rules);
 
   const current = ownPinOnly(currentSession(entries, session, env), entries, rules);
@@ -85,6 +92,8 @@ export async function planPins(
   const targets: Target[] = [targetOf(host.pinsOf(group.agent), entries, rules, session, keys)];
 
   const sessions: string[] = [];
+  const moving = new Set([...own.sessions, ...(current.key === null ? [] : [current.key])]);
+  const following: SessionEntry[] = entries.filter(({ key }) => moving.has(key));
   let unlisted = 0;
   for (const agent of switched || all ? group.follows : []) {
     const survey = agent === group.agent ? { entries, unread } : await look(agent, null);
@@ -93,6 +102,10 @@ export async function planPins(
     if (!switched) continue;
     const affected = affectedBy(survey.entries, rules);
     sessions.push(...affected.sessions);
+    if (agent !== group.agent) {
+      const theirs = new Set(affected.sessions);
+      following.push(...survey.entries.filter(({ key }) => theirs.has(key)));
+    }
     unlisted += survey.unread;
     if (affected.left.length > 0) {
       const text = `${affected.left.length} session(s) of agent ${agent} are pinned to another login and were left alone`;
@@ -112,6 +125,7 @@ export async function planPins(
     planned,
     changes,
     affects: { agents: switched ? group.follows : [], sessions },
+    following,
     notes,
     carryOut: async (running) => {
       const written: PinsWritten[] = [];
@@ -184,6 +198,11 @@ async function keepPins(
   const notes: HostNote[] = outcomes.flatMap(({ key, why }) =>
     why === undefined ? [] : [{ code: 'PINS_PENDING', text: `${key} was not pinned: ${why}` }],
   );
+  if (isInside(env) && outcomes.some(({ result }, index) => result !== kept[index]?.result)) {
+    const text =
+      'the turn that runs this may write the old pin back when it ends: codex-router sync, or the next use, sets it again then';
+    notes.push({ code: 'PINS_PENDING', text });
+  }
   const repaired = outcomes.reduce((sum, outcome) => sum + (outcome.repaired ?? 0), 0);
   if (repaired > 0) {
     const what = repaired === 1 ? '1 session entry' : `${repaired} session entries`;
@@ -228,10 +247,14 @@ function pending(
   env: Env,
   running: ReadonlySet<string> | null,
 ): readonly PinOutcome[] {
-  const inside = env.OPENCLAW_SHELL === 'exec';
+  const inside = isInside(env);
   return outcomes.map((outcome) =>
     outcome.result === 'set' && (inside || running?.has(canonicalKey(outcome.key)))
       ? { ...outcome, result: 'pending' }
       : outcome,
   );
+}
+
+function isInside(env: Env): boolean {
+  return env.OPENCLAW_SHELL === 'exec';
 }

@@ -4,8 +4,9 @@ import type { Env } from '../os/folders.js';
 import type { Journal } from '../repo/journal.js';
 import type { IndexEntry, Repo } from '../repo/repo.js';
 import type { Host, HostNote, HostSummary } from '../slot/host.js';
-import { currentSession } from '../slot/session.js';
+import { agentMeant, currentSession } from '../slot/session.js';
 import type { Slot, SlotAddress } from '../slot/slot.js';
+import { meantSession } from './chat-session.js';
 import { lentNotes } from './lent.js';
 import { problemIn } from './lost.js';
 import { ownerNotes } from './owner.js';
@@ -105,8 +106,11 @@ async function slotStatus(slot: Slot, entries: readonly IndexEntry[]): Promise<S
 
 async function sessionStatus(host: Host, env: Env): Promise<Pick<Status, 'session' | 'notes'>> {
   try {
-    const entries = await host.pinsOf(host.defaultAgent).read();
-    const current = currentSession(entries, { kind: 'current' }, env);
+    const wish = await meantSession(host, { kind: 'current' }, env);
+    const agent = agentMeant(wish, env);
+    const known = agent !== null && host.agents.includes(agent) ? agent : host.defaultAgent;
+    const entries = await host.pinsOf(known).read();
+    const current = currentSession(entries, wish, env);
     const pinnedTo = entries.find(({ key }) => key === current.key)?.pinnedTo ?? null;
     return { session: { ...current, pinnedTo }, notes: [] };
   } catch (error) {

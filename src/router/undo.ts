@@ -4,7 +4,9 @@ import type { PinChange, SwitchRecord, Who } from '../repo/journal.js';
 import type { IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { HostNote, ReloadOutcome, SlotGroup } from '../slot/host.js';
 import type { PinOutcome } from '../slot/pins.js';
+import { agentMeant, currentSession, keyMeant, type SessionWish } from '../slot/session.js';
 import type { SlotAddress } from '../slot/slot.js';
+import { meantSession } from './chat-session.js';
 import { planCheckIns } from './check-ins.js';
 import { refuseUnfit, settleWanted } from './doubt.js';
 import { renewClaim, requireOwner } from './owner.js';
@@ -41,7 +43,8 @@ export interface UndoAnswer {
 export async function undo(deps: SyncDeps, request: UndoRequest): Promise<UndoAnswer> {
   const { host } = deps;
   const repo = await deps.opening;
-  const agent = request.agent ?? host.defaultAgent;
+  const here = await meantSession(host, { kind: 'current' }, deps.env);
+  const agent = request.agent ?? agentMeant(here, deps.env) ?? host.defaultAgent;
   await requireOwner(host, repo);
   const earlier = request.dryRun ? [] : await recover(deps, repo, { except: null, reapply: false });
   const found = await undoable(deps, agent).catch((error: unknown) => {
@@ -70,8 +73,11 @@ export async function undo(deps: SyncDeps, request: UndoRequest): Promise<UndoAn
       if (to !== null) refuseUnfit(to, deps.now());
       // No chat may be left pinned to a slot that is empty; one that is pinned to a slot a moment too long follows it.
       const before = to === null ? await putPinsBack(deps, group, record) : null;
+      const chat = await chatOf(deps, agent, here);
       const { reload, notes } =
-        to === null ? await clear(deps, repo, group, record) : await back(deps, repo, to, { agent, record });
+        to === null
+          ? await clear(deps, repo, group, record)
+          : await back(deps, repo, to, { agent, record, chat });
       const pins = before ?? (await putPinsBack(deps, group, record));
       const said = [
         ...earlier,
@@ -117,11 +123,30 @@ async function back(
   deps: SyncDeps,
   repo: OpenRepo,
   to: IndexEntry,
-  { agent, record }: { readonly agent: string; readonly record: SwitchRecord },
+  {
+    agent,
+    record,
+    chat,
+  }: { readonly agent: string; readonly record: SwitchRecord; readonly chat: string | null },
 ): Promise<{ readonly reload: ReloadOutcome; readonly notes: readonly HostNote[] }> {
-  const wish = { agent, session: { kind: 'none' }, undoes: record.id } as const;
+  const wish = { agent, session: { kind: 'none' }, undoes: record.id, chat } as const;
   const { done } = await switchTo(deps, repo, to.identity, wish);
   return done;
+}
+
+/** The chat whose account changes under the eyes of who asks; null where none is known. It only decides what is said. */
+async function chatOf(
+  { host, env }: Pick<SyncDeps, 'host' | 'env'>,
+  agent: string,
+  here: SessionWish,
+): Promise<string | null> {
+  try {
+    const { entries } = await host.pinsOf(agent).survey(keyMeant(here, env));
+    return currentSession(entries, here, env).key;
+  } catch (error) {
+    if (error instanceof RouterError) return null;
+    throw error;
+  }
 }
 
 /** The slot was empty before: what is in it comes home, then it is cleared. */

@@ -4,8 +4,9 @@ import type { SwitchRecord } from '../repo/journal.js';
 import type { IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 import type { HostNote, ReloadOutcome, SlotGroup } from '../slot/host.js';
 import type { PinOutcome } from '../slot/pins.js';
-import type { SessionWish } from '../slot/session.js';
+import { agentMeant, type SessionWish } from '../slot/session.js';
 import type { Occupant, SlotAddress } from '../slot/slot.js';
+import { meantSession } from './chat-session.js';
 import type { CheckInResult } from './check-in.js';
 import { refuseUnfitPlan, settleWanted } from './doubt.js';
 import { mendLabel } from './labels.js';
@@ -58,7 +59,8 @@ export interface UseAnswer {
  * @throws IDENTITY_*, SLOT_*, HOST_*, AGENT*, KEY*, VAULT_*, RECORD_DAMAGED, NO_PREVIOUS, SESSION_NOT_FOUND, BUSY
  */
 export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer> {
-  const agent = request.agent ?? agentOf(request.session) ?? deps.host.defaultAgent;
+  const session = await meantSession(deps.host, request.session, deps.env);
+  const agent = request.agent ?? agentMeant(session, deps.env) ?? deps.host.defaultAgent;
   const wanted = await select(deps, request.selector, agent);
   const repo = await deps.opening;
   const { dryRun, move = false } = request;
@@ -70,7 +72,6 @@ export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer
   const settled = dryRun ? [] : await settleWanted(deps, repo, wanted.identity);
   return deps.withGrantLock(wanted.identity, () =>
     deps.withLock(async () => {
-      const { session } = request;
       const approve = (plan: SwitchPlan) => {
         if (request.agent !== null && plan.group.tied) throw tiedAgents(plan.group);
         refuseUnfitPlan(plan, deps.now());
@@ -150,10 +151,6 @@ function isChange({ from, to }: SwitchRecord): boolean {
 function hasSwitched({ step, to }: SwitchRecord, occupant: Occupant): boolean {
   if (step !== 'begun') return step !== 'abandoned';
   return occupant.kind === 'login' && to !== null && sameIdentity(occupant.identity, to);
-}
-
-function agentOf(session: SessionWish): string | null {
-  return session.kind === 'key' ? (/^agent:([^:]+):/.exec(session.key)?.[1] ?? null) : null;
 }
 
 function answer(

@@ -8,7 +8,7 @@ export interface HostNote {
 }
 
 /** When a switch is seen by the host's turns (docs/gateway.md). */
-export type Effective = 'now' | 'after-next-turn' | 'after-reload' | 'no-gateway';
+export type Effective = 'now' | 'after-idle' | 'after-next-turn' | 'after-reload' | 'no-gateway';
 
 export interface ReloadOutcome {
   readonly effective: Effective;
@@ -17,7 +17,21 @@ export interface ReloadOutcome {
   /** What to do when `effective` is not `now`; null when nothing is needed. */
   readonly advice: string | null;
   readonly notes: readonly HostNote[];
+  /**
+   * ms after a session's last turn for which this gateway may keep the session's connection to the model, and with it the login
+   * that opened it; left out where it keeps none.
+   */
+  readonly keptMs?: number;
 }
+
+/**
+ * What a running gateway holds in a slot, as it says itself. `expiresAt`: ms epoch of its login, null for none; `askedAt`: when it
+ * looked, null for now.
+ */
+export type GatewayHolds =
+  | { readonly kind: 'no-gateway' }
+  | { readonly kind: 'holds'; readonly expiresAt: number | null; readonly askedAt: number | null }
+  | { readonly kind: 'unknown'; readonly why: string };
 
 export interface HostSummary {
   /** The state directory, symlinks resolved. */
@@ -115,6 +129,8 @@ export interface SlotGroup {
 
 /** A name that the host's configuration gives the slot, and that is not the one of who is in it. */
 export interface HostLabel {
+  /** The e-mail that the host shows instead. */
+  readonly shown: string;
   readonly note: HostNote;
   /**
    * Takes that name out of the configuration and says so; leaves it, and says why, where a running gateway would restart
@@ -186,6 +202,13 @@ export interface Host {
    * @param expiresAt ms epoch the gateway must report for the slot as proof; null for a cleared slot (nothing to prove).
    */
   reload(slot: Slot, expiresAt: number | null): Promise<ReloadOutcome>;
+
+  /**
+   * Asks a running gateway what it holds in the slot, without making it read or renew anything. Never fatal, bounded to seconds.
+   * A host that has no such thing has no such method.
+   * @param expiresAt ms epoch of the login in the slot: one that a question could make the gateway renew is not asked about.
+   */
+  held?(slot: Slot, expiresAt: number): Promise<GatewayHolds>;
 
   /**
    * What the host would go on showing for the slot with somebody of this e-mail in it; null when that is the truth. A host without

@@ -11,7 +11,11 @@ export interface SessionEntry {
   readonly from: string | null;
   readonly to: string | null;
   readonly accountId: string | null;
+  /** `origin.nativeChannelId`: the channel's own id of the conversation; left out where the entry does not say. */
+  readonly nativeChat?: string;
   readonly spawnedBy: string | null;
+  /** Of the conversation that the key names now; left out where the entry does not say. */
+  readonly sessionId?: string;
 }
 
 export type PinResult = 'set' | 'already' | 'gone' | 'pending';

@@ -8,6 +8,8 @@ export type SessionWish =
   | { readonly kind: 'key'; readonly key: string }
   | { readonly kind: 'all' }
   | { readonly kind: 'none' }
+  /** What came of looking for the chat that OPENCLAW_CHANNEL_CONTEXT names. */
+  | { readonly kind: 'context'; readonly key: string | null; readonly why: string }
   /** The pins of an earlier switch, which is brought to its end. */
   | { readonly kind: 'again'; readonly pins: readonly { readonly agent: string; readonly key: string }[] };
 
@@ -34,14 +36,38 @@ export function currentSession(
     if (found !== null) return { key: found.key, why: 'given with --session' };
     throw notFound(entries, wish.key);
   }
-  const told = env.CODEX_ROUTER_SESSION_KEY?.trim();
-  if (told !== undefined && told !== '') return fromEnvironment(entries, told);
+  if (wish.kind === 'context') {
+    if (wish.key === null) return { key: null, why: wish.why };
+    const found = findSession(entries, wish.key);
+    return found === null
+      ? { key: null, why: 'the chat that OPENCLAW_CHANNEL_CONTEXT names is one of another agent' }
+      : { key: found.key, why: wish.why };
+  }
+  const told = keyTold(env);
+  if (told !== null) return fromEnvironment(entries, told);
   if (isSet(env.OPENCLAW_SHELL) || isSet(env.OPENCLAW_CHANNEL_CONTEXT)) {
     return { key: null, why: 'inside a chat that does not say which one it is: nothing is guessed' };
   }
   const latest = entries.filter(isChat).reduce<SessionEntry | null>(later, null);
   if (latest === null) return { key: null, why: 'the agent has no chat yet' };
   return { key: latest.key, why: 'the most recently active chat' };
+}
+
+/** The key in CODEX_ROUTER_SESSION_KEY, which the plugin gives to commands; null when it is not set. */
+export function keyTold(env: Env): string | null {
+  return env.CODEX_ROUTER_SESSION_KEY?.trim() || null;
+}
+
+/** The key that is to be found among the entries, however many there are; null when none was named. */
+export function keyMeant(wish: SessionWish, env: Env): string | null {
+  if (wish.kind === 'key' || wish.kind === 'context') return wish.key;
+  return wish.kind === 'current' ? keyTold(env) : null;
+}
+
+/** The agent whose chat is meant, or in whose chat this is asked; null where no key says. */
+export function agentMeant(wish: SessionWish, env: Env): string | null {
+  const key = 'key' in wish ? wish.key : keyTold(env);
+  return key === null ? null : agentOf(key);
 }
 
 /** A chat that does not exist yet is never created: its first turn follows the order, and so the slot. */

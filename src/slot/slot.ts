@@ -52,6 +52,8 @@ export interface SlotReading {
    * login behind it. In an agent's store without the entry: whether the choice is left to main's.
    */
   readonly selectable: boolean;
+  /** The order that this store has for the provider, ids of profiles that are gone in it too; null where it has none. */
+  readonly order: readonly string[] | null;
   /** The ids that this store's own order and lastGood name for the provider. */
   readonly named: readonly string[];
 }

@@ -181,10 +181,14 @@ t.test(
   async (t) => {
     const { box, state, alice, bob } = native(t);
     await router(box, ['import', '--from', 'openclaw', '--take', '--yes']);
+    await router(box, ['config', 'set', 'agents.allow', 'use']);
     const config = path.join(box.root, 'xdg', 'config');
     const plugin = path.join(box.stateDir, 'extensions', 'codex-router');
     mkdirSync(plugin, { recursive: true });
     writeFileSync(path.join(plugin, 'openclaw.plugin.json'), '{"id":"codex-router"}');
+    const skill = path.join(box.stateDir, 'plugin-skills', 'codex-router');
+    mkdirSync(path.dirname(skill));
+    symlinkSync(path.join(plugin, 'skills', 'codex-router'), skill);
     const unit = path.join(config, 'systemd', 'user', 'codex-router.timer');
     mkdirSync(path.dirname(unit), { recursive: true });
     writeFileSync(unit, '[Unit]\nDescription=codex-router refresh --due\n');
@@ -219,8 +223,13 @@ t.test(
     const done = await router(box, ['uninstall', '--yes']);
     t.match(done, { code: 0, stdout: /npm uninstall -g codex-router/, stderr: /leaves .*notes\.txt/ });
     t.strictSame(readdirSync(box.routerHome), ['notes.txt']);
-    t.notOk(existsSync(path.join(config, 'codex-router')), 'the key file and its folder');
+    t.notOk(existsSync(path.join(config, 'codex-router')), 'the key file, the settings and their folder');
     for (const gone of [plugin, unit]) t.notOk(existsSync(gone), gone);
+    t.strictSame(
+      readdirSync(path.dirname(skill)),
+      [],
+      "the plugin's skill, which was a link to nothing by then",
+    );
     t.ok(existsSync(theirs), "another's file under our name stays");
     t.match(
       Object.values(state.profiles())

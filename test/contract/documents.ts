@@ -1,8 +1,12 @@
 import * as z from 'zod';
 import * as contract from '../../src/cli/contract.js';
+import * as chat from '../../src/cli/contract-chat.js';
+import * as config from '../../src/cli/contract-config.js';
 import * as hosts from '../../src/cli/contract-hosts.js';
 import * as logins from '../../src/cli/contract-logins.js';
+import * as plugin from '../../src/cli/contract-plugin.js';
 import * as switches from '../../src/cli/contract-switches.js';
+import * as usage from '../../src/cli/contract-usage.js';
 
 /** File name in docs/schemas -> the zod type it is made from. */
 export const DOCUMENTS = {
@@ -33,10 +37,20 @@ export const DOCUMENTS = {
   unlend: logins.UnlendDocument,
   logout: logins.LogoutDocument,
   export: logins.ExportDocument,
+  usage: usage.UsageDocument,
+  explain: usage.ExplainDocument,
+  chat: chat.ChatDocument,
+  'chat-error': chat.ChatErrorDocument,
+  'chat-request': chat.ChatRequest,
   'vault-status': contract.VaultStatusDocument,
   'vault-init': contract.VaultInitDocument,
   'vault-rekey': contract.VaultKeysDocument,
   'vault-add-key': contract.VaultKeysDocument,
+  'config-get': config.ConfigDocument,
+  'config-set': config.ConfigDocument,
+  'config-path': config.ConfigDocument,
+  'plugin-path': plugin.PluginDocument,
+  'plugin-snippet': plugin.PluginDocument,
 } as const;
 
 /** The text of docs/schemas/<name>.json as it must be. */
@@ -51,10 +65,13 @@ export function complaint(args: readonly string[], document: unknown, ok: boolea
   const [first = '', second] = words;
   const isInGroup =
     first === 'vault' ||
+    first === 'config' ||
+    first === 'plugin' ||
     (first === 'host' && second === 'adopt') ||
     (first === 'login' && ['start', 'finish', 'status', 'cancel'].includes(second ?? ''));
   const command = isInGroup ? `${first}-${second}` : first;
-  const name = ok ? names.find((candidate) => candidate === command) : 'error';
+  const failure = first === 'chat' ? 'chat-error' : 'error';
+  const name = ok ? names.find((candidate) => candidate === command) : failure;
   if (name === undefined) return `there is no schema for ${command}`;
   const { error } = DOCUMENTS[name].safeParse(document);
   return error === undefined ? null : z.prettifyError(error);

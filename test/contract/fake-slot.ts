@@ -65,6 +65,7 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
             ? { profileId: id, ...entry }
             : { profileId: id, kind: 'foreign', what: problemOf(entry) ?? '' },
       ),
+    order: order.length > 0 ? order : null,
     named: [...new Set([...order, ...(lastGood === null ? [] : [lastGood])])],
     selectable: isChooser
       ? order.length === 0 && lastGood === null

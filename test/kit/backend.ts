@@ -24,6 +24,8 @@ export interface Responses {
   take(): readonly ModelCall[];
   /** Set to answer the next calls with an error instead; null goes back. */
   refusal: { readonly status: number; readonly body: unknown } | null;
+  /** What the agent is to run with its exec tool: the next calls are answered with one each, then again with a message. */
+  readonly commands: string[];
   /** From now on calls are recorded and not answered, until what is returned is called: a slow model. */
   hold(): () => void;
   handle(request: IncomingMessage, response: ServerResponse): void;
@@ -85,6 +87,7 @@ export function makeResponses(): Responses {
   let answering: Promise<void> = Promise.resolve();
   const responses: Responses = {
     calls: [],
+    commands: [],
     refusal: null,
     take: () => responses.calls.splice(0),
     hold: () => {
@@ -105,7 +108,7 @@ export function makeResponses(): Responses {
           return;
         }
         response.writeHead(200, { 'content-type': 'text/event-stream' });
-        for (const event of answer(request, ++serial)) {
+        for (const event of answer(request, ++serial, responses.commands.shift())) {
           response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
         }
         response.end('data: [DONE]\n\n');
@@ -117,7 +120,8 @@ export function makeResponses(): Responses {
         socket.on('message', async () => {
           responses.calls.push(callOf('ws', request));
           await answering;
-          for (const event of answer(request, ++serial)) socket.send(JSON.stringify(event));
+          const events = answer(request, ++serial, responses.commands.shift());
+          for (const event of events) socket.send(JSON.stringify(event));
         });
       });
       // closeAllConnections does not reach upgraded sockets.
@@ -160,8 +164,9 @@ interface ResponseEvent {
   readonly [field: string]: unknown;
 }
 
-/** The events of one short answer, as OpenClaw's and Codex's clients wait for them. */
-function answer(request: IncomingMessage, serial: number): readonly ResponseEvent[] {
+/** The events of one short answer, or of one call of the exec tool, as OpenClaw's and Codex's clients wait for them. */
+function answer(request: IncomingMessage, serial: number, command?: string): readonly ResponseEvent[] {
+  if (command !== undefined) return execCall(serial, command);
   const text = `pong ${serial} for ${callOf('http', request).email}`;
   const at = { item_id: `msg_${serial}`, output_index: 0, content_index: 0 };
   const item = {
@@ -172,13 +177,6 @@ function answer(request: IncomingMessage, serial: number): readonly ResponseEven
     content: [{ type: 'output_text', text, annotations: [] }],
   };
   const response = { id: `resp_${serial}`, status: 'in_progress' };
-  const usage = {
-    input_tokens: 5,
-    input_tokens_details: { cached_tokens: 0 },
-    output_tokens: 1,
-    output_tokens_details: { reasoning_tokens: 0 },
-    total_tokens: 6,
-  };
   return [
     { type: 'response.created', response },
     {
@@ -196,7 +194,40 @@ function answer(request: IncomingMessage, serial: number): readonly ResponseEven
     { type: 'response.output_item.done', output_index: 0, item },
     {
       type: 'response.completed',
-      response: { ...response, status: 'completed', output: [item], usage },
+      response: { ...response, status: 'completed', output: [item], usage: USAGE },
+    },
+  ];
+}
+
+const USAGE = {
+  input_tokens: 5,
+  input_tokens_details: { cached_tokens: 0 },
+  output_tokens: 1,
+  output_tokens_details: { reasoning_tokens: 0 },
+  total_tokens: 6,
+};
+
+function execCall(serial: number, command: string): readonly ResponseEvent[] {
+  const response = { id: `resp_${serial}`, status: 'in_progress' };
+  const text = JSON.stringify({ command });
+  const at = { item_id: `fc_${serial}`, output_index: 0 };
+  const item = {
+    ...{ type: 'function_call', id: at.item_id, call_id: `call_${serial}`, name: 'exec' },
+    ...{ arguments: text, status: 'completed' },
+  };
+  return [
+    { type: 'response.created', response },
+    {
+      type: 'response.output_item.added',
+      output_index: 0,
+      item: { ...item, arguments: '', status: 'in_progress' },
+    },
+    { type: 'response.function_call_arguments.delta', ...at, delta: text },
+    { type: 'response.function_call_arguments.done', ...at, arguments: text },
+    { type: 'response.output_item.done', output_index: 0, item },
+    {
+      type: 'response.completed',
+      response: { ...response, status: 'completed', output: [item], usage: USAGE },
     },
   ];
 }

@@ -25,7 +25,7 @@ t.test('the package, installed globally with install scripts blocked, routes a l
       files.includes('dist/THIRD-PARTY-NOTICES.txt'),
   );
   t.strictSame(
-    files.filter((file) => !/^(dist\/|docs\/|[A-Z-]+\.md$|LICENSE$|package\.json$)/.test(file)),
+    files.filter((file) => !/^(dist\/|docs\/|skill\/|[A-Z-]+\.md$|LICENSE$|package\.json$)/.test(file)),
     [],
   );
 

@@ -584,7 +584,7 @@ function slotWith(
     address: { id: `/state#${agent}#${profileId}`, layout: 'json', agent, profileId },
     read: async () => {
       if (occupant instanceof RouterError) throw occupant;
-      return { revision: 'r' as Revision, occupant, neighbours, selectable: true, named: [] };
+      return { revision: 'r' as Revision, occupant, neighbours, selectable: true, order: null, named: [] };
     },
     replace: async () => {
       throw new Error('import writes nothing into a host');

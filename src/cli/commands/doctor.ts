@@ -1,5 +1,4 @@
 import { EXIT } from '../../errors.js';
-import { arrivingLoginsIn } from '../../repo/arriving-logins.js';
 import { examine, type Finding } from '../../router/doctor.js';
 import { leftFindings } from '../../router/finish-adds.js';
 import { arrivalFindings } from '../../router/left-arrivals.js';
@@ -10,6 +9,7 @@ import { type Cli, painter } from '../cli.js';
 import { compose } from '../compose.js';
 import { DONE, type DoctorDocument } from '../documents.js';
 import type { HostOptions } from '../options.js';
+import { leftArrivals } from './finish-adds.js';
 
 /** `codex-router doctor`: looks for what could cost a login, and only looks. Ends in 6 when a login is in danger. */
 export async function runDoctor(cli: Cli, options: HostOptions): Promise<void> {
@@ -19,7 +19,7 @@ export async function runDoctor(cli: Cli, options: HostOptions): Promise<void> {
   const homes = await parts.codexHomes();
   const deps = { host, hostAt, outside, journal, homes, now: cli.now };
   const left = await (await parts.isolatedLogins()).left();
-  const arrivals = await arrivingLoginsIn(parts.folders.data, cli.now).left();
+  const arrivals = await leftArrivals(cli, parts);
   const findings = [
     ...(await examine(deps, await parts.openRepo())),
     ...((await parts.repo.isBehind()) ? [BEHIND] : []),

@@ -1,10 +1,13 @@
 import { RouterError } from '../../errors.js';
-import { arrivingLoginsIn } from '../../repo/arriving-logins.js';
+import { withGrantLock } from '../../os/lock.js';
+import { arrivingLoginsIn, type LeftArrival } from '../../repo/arriving-logins.js';
+import { type ChatOwner, chatLoginsIn } from '../../repo/chat-logins.js';
 import type { OpenRepo } from '../../repo/repo.js';
+import { type EndLeftDeps, endLeftChatLogins, leftChatLogins } from '../../router/chat-login-left.js';
 import { type Finished, finishAdds } from '../../router/finish-adds.js';
 import { endLeftArrivals } from '../../router/left-arrivals.js';
 import type { LeftLogin } from '../../router/left-logins.js';
-import type { Host } from '../../slot/host.js';
+import type { Host, HostNote } from '../../slot/host.js';
 import { showText } from '../../text.js';
 import { hostOrNull } from '../adapt.js';
 import type { Cli } from '../cli.js';
@@ -74,13 +77,27 @@ export async function mendIndex(parts: Parts): Promise<void> {
   await parts.withLock(() => repo.mend());
 }
 
-/** Revokes what logins that were killed left, and says so. */
-export async function endArrivals(cli: Cli, parts: Parts): Promise<void> {
+/** Revokes what logins that were killed left, and those that were made in a chat and not kept there, and says so. @param except whose own is left */
+export async function endArrivals(cli: Cli, parts: Parts, except: ChatOwner | null = null): Promise<void> {
+  const tell = ({ text }: HostNote) => cli.say(`note: ${showText(text, 600)}`);
   const left = await arrivingLoginsIn(parts.folders.data, cli.now).left();
-  if (left.length === 0) return;
-  for (const { text } of await endLeftArrivals(parts, await parts.openRepo(), left)) {
-    cli.say(`note: ${showText(text, 600)}`);
-  }
+  if (left.length > 0) (await endLeftArrivals(parts, await parts.openRepo(), left)).forEach(tell);
+  (await endLeftChatLogins(chatLeftDeps(cli, parts), parts.openRepo, except)).forEach(tell);
+}
+
+/** Logins that were made and that nobody has agreed to keep, and can no more. Reads only. */
+export async function leftArrivals(cli: Cli, parts: Parts): Promise<readonly LeftArrival[]> {
+  const interrupted = await arrivingLoginsIn(parts.folders.data, cli.now).left();
+  return [...interrupted, ...(await leftChatLogins(chatLeftDeps(cli, parts)))];
+}
+
+function chatLeftDeps({ now }: Cli, { folders: { data }, revocation }: Parts): EndLeftDeps {
+  return {
+    logins: chatLoginsIn(data),
+    revocation,
+    withOwner: (owner, work) => withGrantLock(data, owner, work, { wait: 0 }),
+    now,
+  };
 }
 
 /** At once: what comes after it may fail. */

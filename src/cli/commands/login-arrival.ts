@@ -1,10 +1,10 @@
-import { boundText } from '../../claims.js';
 import { RouterError } from '../../errors.js';
 import type { Holding } from '../../holding.js';
 import { sameIdentity } from '../../identity.js';
 import type { ArrivingCopy } from '../../repo/arriving-logins.js';
 import type { IndexEntry, OpenRepo } from '../../repo/repo.js';
 import { proveRoom } from '../../repo/room.js';
+import { accountNotes, withAccount } from '../../router/account-facts.js';
 import { parseAlias } from '../../router/alias.js';
 import { type Expectation, expected, parseExpectation, requireExpected } from '../../router/expectation.js';
 import { type Kept, keepLogin } from '../../router/keep-login.js';
@@ -156,26 +156,11 @@ async function decide(reception: Reception, came: Holding): Promise<Decided> {
       hint: 'log in again',
     });
   }
-  const holding = named(came, account);
+  const holding = withAccount(came, account);
   const notes = [...reception.notes, ...accountNotes(account)];
   introduce(cli, holding, account, entries);
   if (!yes) await askToKeep(cli);
   return { holding, verified: account.kind === 'known', notes };
-}
-
-function named(came: Holding, account: AccountAnswer): Holding {
-  if (account.kind !== 'known') return came;
-  const { workspace, plan } = account;
-  const named = { workspace: boundText(workspace), plan: came.identity.plan ?? boundText(plan) };
-  return { ...came, identity: { ...came.identity, ...named } };
-}
-
-function accountNotes(account: AccountAnswer): readonly HostNote[] {
-  if (account.kind === 'unknown') {
-    return [{ code: 'ACCOUNT_UNKNOWN', text: `the name of its workspace is not known: ${account.why}` }];
-  }
-  if (account.kind !== 'known' || !account.isDeactivated) return [];
-  return [{ code: 'WORKSPACE_DEACTIVATED', text: 'its workspace is deactivated, so it may be of no use' }];
 }
 
 function introduce(

@@ -1,5 +1,4 @@
 import { RouterError } from '../../errors.js';
-import { arrivingLoginsIn } from '../../repo/arriving-logins.js';
 import { vaultStatus } from '../../repo/vault-status.js';
 import type { Finding } from '../../router/doctor.js';
 import { leftFindings } from '../../router/finish-adds.js';
@@ -12,6 +11,7 @@ import { compose, type Parts } from '../compose.js';
 import { DONE, personIn, type StatusDocument, slotOf } from '../documents.js';
 import type { HostOptions } from '../options.js';
 import { phrase } from '../people.js';
+import { leftArrivals } from './finish-adds.js';
 
 /** `codex-router status`: looks, and only looks. */
 export async function runStatus(cli: Cli, options: HostOptions): Promise<void> {
@@ -54,7 +54,7 @@ export async function runStatus(cli: Cli, options: HostOptions): Promise<void> {
 
 async function leftNotes(cli: Cli, parts: Parts): Promise<readonly HostNote[]> {
   const adds = leftFindings(await (await parts.isolatedLogins()).left());
-  const arrivals = arrivalFindings(await arrivingLoginsIn(parts.folders.data, cli.now).left());
+  const arrivals = arrivalFindings(await leftArrivals(cli, parts));
   const noteOf = (does: string) => (finding: Finding) => {
     const { code, text, remedy } = finding;
     return { code, text: remedy === null ? text : `${text}: ${remedy} ${does}` };

@@ -24,6 +24,7 @@ export async function runUndo(cli: Cli, options: UndoOptions): Promise<void> {
   cli.print(document, () => lineOf(document));
   if (cli.json) return;
   for (const { key, is } of document.pins) cli.say(`  session   ${showText(key, 80)}: ${pinText(is)}`);
+  if (document.advice !== null) cli.say(`  next      ${showText(document.advice, 300)}`);
   for (const note of document.notes) cli.say(`  note      ${showText(note.text, 300)}`);
 }
 

@@ -89,6 +89,7 @@ function useDocument(answer: UseAnswer, entries: readonly IndexEntry[]): UseDocu
 
 const WHEN = {
   now: 'from the next message on',
+  'after-idle': 'once this chat has been quiet for five minutes',
   'after-next-turn': 'after one more message on the old account',
   'after-reload': 'after a reload',
   'no-gateway': 'no gateway is running',
@@ -113,7 +114,7 @@ function detail(document: UseDocument): string[] {
   if (others > 0) lines.push(`  moves     ${others} other session(s) use this slot and move too`);
   if (affects.agents.length > 1)
     lines.push(`  agents    ${affects.agents.map((agent) => showText(agent)).join(', ')}`);
-  if (effective === 'now')
+  if (effective === 'now' || effective === 'after-idle')
     lines.push(`  gateway   ${proved ? 'took it over: proved' : 'was told; this release cannot prove it'}`);
   if (advice !== null) lines.push(`  next      ${showText(advice, 300)}`);
   for (const { text } of notes) lines.push(`  note      ${showText(text, 300)}`);
@@ -133,7 +134,10 @@ const CHECKED_IN = {
 
 function sessionLine(session: UseDocument['session'], pins: UseDocument['pins']): string {
   if (pins.length === 0) return `none pinned: ${showText(session.why, 200)}`;
-  const each = pins.map(({ key, result }) => `${showText(key, 80)} ${PINNED[result]}`);
+  const each = pins.map(
+    ({ key, was, is, result }) =>
+      `${showText(key, 80)} ${result === 'pending' && is !== was ? WATCHED : PINNED[result]}`,
+  );
   return `${each.slice(0, 4).join(', ')}${each.length > 4 ? ` and ${each.length - 4} more` : ''} (${showText(session.why, 120)})`;
 }
 
@@ -143,6 +147,9 @@ const PINNED = {
   gone: 'is gone',
   pending: 'pending, not set yet: run it again',
 } as const;
+
+/** Written, in a turn whose end may write over it. */
+const WATCHED = 'pinned, pending until the turn there has ended';
 
 function planText(document: UseDocument): string {
   const { from, to, slot, pins, affects, notes } = document;

@@ -1,0 +1,43 @@
+import { RouterError } from '../../errors.js';
+import type { Confirmed, Question } from '../../repo/chat-state.js';
+import type { Chat, ChatAnswer } from './chat.js';
+
+type Command = 'profile' | 'usage';
+
+/** Asks who wrote, here, and nobody else; what was asked is done only when they say yes, once, within two minutes. */
+export async function ask(
+  chat: Chat,
+  command: Command,
+  question: Question,
+  text: string,
+): Promise<ChatAnswer> {
+  const id = await chat.state.ask(chat.asked(), question);
+  return {
+    text: `${text} Answer /codex_${command} yes or /codex_${command} no within 2 minutes.`,
+    result: 'confirm',
+    buttons: [
+      [
+        { text: 'Yes', data: `codex_${command}_yes_${id}` },
+        { text: 'No', data: `codex_${command}_no_${id}` },
+      ],
+    ],
+  };
+}
+
+/** The question that was answered. @throws USAGE when none is open for who answers, here */
+export async function answered(
+  chat: Chat,
+  kinds: readonly string[],
+  id: string | null,
+  again: string,
+): Promise<Confirmed> {
+  const found = await chat.state.takeAnswered(chat.asked(), kinds, id);
+  if (found !== null) return found;
+  throw new RouterError(
+    'USAGE',
+    'no question of yours is open here, or it was asked more than 2 minutes ago',
+    {
+      hint: again,
+    },
+  );
+}
