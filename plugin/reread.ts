@@ -6,8 +6,8 @@ export type Taken = NonNullable<ChatDocument['taken']>;
 
 /**
  * Whether the gateway we run in holds the login that the child put into its store. Where it still serves what it loaded at its
- * start, it is made to forget that first. Only where seen to be the gateway's own view (2026.3.28, 2026.4.23, 2026.5.7, 2026.5.12, 2026.5.28); false elsewhere,
- * and wherever a store holds a reference to a secret, which only the gateway's own reload resolves.
+ * start, it is made to forget that first. From 2026.3.28 to 5.28, where it was seen to be the gateway's own view (3.28, 4.23, 5.7,
+ * 5.12, 5.28); false elsewhere, and wherever a store holds a reference to a secret, which only the gateway's own reload resolves.
  */
 export async function holds(host: Host, config: unknown, taken: Taken): Promise<boolean> {
   if (!MEASURED.test(textOf(host.runtime('version')) ?? '')) return false;

@@ -32,7 +32,7 @@ export interface Route {
 
 /**
  * Everything from the context, nothing from the text of the message. `boundTo` is asked where the release gives no session
- * key (2026.3.28); null there means that no session of a direct chat is named.
+ * key (2026.3.28) or a slash command's; null there means that no session of a direct chat is named.
  */
 export function routeOf(context: CommandContext, boundTo: BoundTo | null): Route {
   const { key, why } = sessionOf(context, boundTo);
@@ -45,10 +45,18 @@ export function routeOf(context: CommandContext, boundTo: BoundTo | null): Route
   };
 }
 
+/** Whether the release itself says which session is meant: the key of a slash command's own entry does not. */
+export function namesSession({ sessionKey }: CommandContext): boolean {
+  return !isMissing(sessionKey) && !SLASH.test(String(sessionKey));
+}
+
+function isMissing(sessionKey: unknown): boolean {
+  return sessionKey === undefined || sessionKey === null || sessionKey === '';
+}
+
 function sessionOf(context: CommandContext, boundTo: BoundTo | null): Session {
   const { sessionKey } = context;
-  if (sessionKey === undefined || sessionKey === null || sessionKey === '')
-    return derivedSession(context, boundTo);
+  if (isMissing(sessionKey)) return derivedSession(context, boundTo);
   if (typeof sessionKey !== 'string' || !KEY.test(sessionKey)) {
     return { key: null, why: 'the session key that OpenClaw gave cannot be read' };
   }

@@ -119,7 +119,7 @@ export async function refuseAgent(
   if (agents.allow.includes(decision.ability)) return;
   throw refused(
     `agents are not allowed to run codex-router ${path}: agents.allow in the configuration does not name ${decision.ability}`,
-    `ask the person: /codex_profile in the chat, or in their terminal codex-router config set agents.allow ${decision.ability}`,
+    `ask the person: /codex_profile in the chat, or in their terminal codex-router config set agents.allow ${[...agents.allow, decision.ability].join(' ')}`,
   );
 }
 

@@ -1,5 +1,5 @@
 import type { LimitWindow } from '../limits.js';
-import { ageText, clockText, untilText } from '../router/usage-words.js';
+import { ageText, clockText, leftText, untilText } from '../router/usage-words.js';
 import { columnsOf, showText } from '../text.js';
 import type { UsageDocument } from './documents.js';
 import { type paint, table } from './paint.js';
@@ -82,7 +82,7 @@ function limitLines({ limits, state, identity }: Row, look: UsageLook): string[]
   const rows = windows.map((window, place) => [
     `  ${names[place]}`,
     ...(width === 0 ? [] : [bar(window, width, look)]),
-    `${percent(window.leftPercent).padStart(5)} left`,
+    `${leftText(window.leftPercent).padStart(5)} left`,
     rest[place] ?? '',
   ]);
   const facts: (readonly [string, string])[] = [];
@@ -119,11 +119,6 @@ function bar({ leftPercent }: LimitWindow, width: number, { page, ascii, paint }
   if (plain) return `[${'#'.repeat(full)}${'-'.repeat(inner - full)}]`;
   const style = leftPercent > 20 ? 'green' : 'yellow';
   return `${paint(style, '█'.repeat(full))}${paint('dim', '░'.repeat(inner - full))}`;
-}
-
-/** Whole, and never a 0 for what is not used up yet. */
-function percent(left: number): string {
-  return left > 0 && left < 1 ? '<1 %' : `${Math.round(left)} %`;
 }
 
 function resetText(at: number | null, now: number): string {

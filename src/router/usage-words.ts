@@ -9,6 +9,11 @@ export function untilText(at: number, now: number): string {
   return span === null ? 'now' : `in ${span}`;
 }
 
+/** Whole, and never a 0 for what is not used up yet. */
+export function leftText(percent: number): string {
+  return percent > 0 && percent < 1 ? '<1 %' : `${Math.round(percent)} %`;
+}
+
 /** `3 h 5 min ago`; `just now` within the minute. */
 export function ageText(at: number, now: number): string {
   const span = spanText(now - at);

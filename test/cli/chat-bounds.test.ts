@@ -113,7 +113,7 @@ t.test('undo asks like a switch, and says who is back', async (t) => {
   await chat.say('/codex_profile use work', NO_ASKING);
   t.match(await chat.say('/codex_profile undo'), {
     document: { result: 'confirm' },
-    text: /^Undoing the last switch brings bob@example\.test \(Pro\) back\. 4 other chats use this slot/,
+    text: /^Undoing the last switch brings bob@example\.test \(Pro\) back\. It moves 4 other chats too\./,
   });
   const done = await chat.say('/codex_profile yes');
   t.match(done.document, { result: 'undone', effective: 'no-gateway' });

@@ -38,7 +38,7 @@ const look = (changes: Partial<Look> = {}): Look => ({
   problem: null,
   entry: entryOf('agent:main:main', slot.profileId),
   companions: [],
-  others: 0,
+  others: { chats: 0, background: 0, agents: [], more: false },
   ...changes,
 });
 

@@ -14,7 +14,14 @@ for (const release of (['2026.5.7', '2026.9.6'] as const satisfies Release[]).fi
   releasesToRun().includes(one),
 )) {
   t.test(`${release}: what an agent runs knows its chat, and does no more than it may`, async (t) => {
-    const host = await chatHost(t, release, { config: { tools: { exec: EXEC } } });
+    const host = await chatHost(t, release, {
+      config: { tools: { exec: EXEC } },
+      before: async (box) => {
+        // 2026.5.7 does not hand it on to what an agent runs; without it, codex-router's folder is the same for both.
+        delete box.env.XDG_CONFIG_HOME;
+        return true;
+      },
+    });
     if (host === null) return;
     const work = host.issuer.mint(people['bob-team'], { expiresAt: Date.now() + 9 * DAY });
     t.match(await host.add(work, '--alias', 'work'), { ok: true });

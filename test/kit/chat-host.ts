@@ -168,10 +168,12 @@ export async function chatHost(
   };
 }
 
+/** The later ones ask a person whether a plugin from a local path is meant, and what it may do: without a terminal, these answer. */
+const MEANT = ['--force', '--accept-capabilities'];
+const ASKING: readonly Release[] = ['2026.8.1', '2026.9.1', '2026.9.6'];
+
 async function install(openclaw: ChatHost['openclaw'], release: Release, plugin: string): Promise<void> {
-  // 2026.9.6 asks a person whether a plugin from a local path is meant, and what it may do: without a terminal, these answer.
-  const meant = release === '2026.9.6' ? ['--force', '--accept-capabilities'] : [];
-  const args = ['plugins', 'install', plugin, ...meant];
+  const args = ['plugins', 'install', plugin, ...(ASKING.includes(release) ? MEANT : [])];
   const run = await openclaw(args);
   if (run.code !== 0) throw new Error(`openclaw ${args.join(' ')} failed\n${outputOf(run)}`);
 }

@@ -8,6 +8,7 @@ import type { Chat, ChatAnswer } from './chat.js';
 import { capital, labelOf, personOf } from './labels.js';
 import { lookAt } from './look.js';
 import { menuOf } from './menu.js';
+import { type Others, othersText } from './others.js';
 import { ask } from './questions.js';
 import { raise } from './raise.js';
 import { inChat } from './trouble.js';
@@ -70,11 +71,12 @@ async function whichOne(chat: Chat): Promise<ChatAnswer> {
 async function detachFirst(
   chat: Chat,
   entry: IndexEntry,
-  others: number,
+  others: Others,
   agent: string,
 ): Promise<ChatAnswer> {
   const rest = (await chat.entries()).filter((one) => one !== entry);
-  const used = others === 0 ? '' : ` and ${others} other ${others === 1 ? 'chat uses' : 'chats use'} it`;
+  const users = othersText(others);
+  const used = users === null ? '' : `; ${users} would move too`;
   const first = `${await labelIn(chat, entry)} is active: the slot of agent ${agent} holds it${used}. Nothing was changed.`;
   if (rest.length === 0) {
     const text = `${first} It is the only stored login, so that none can take its place: /codex_auth new stores another.`;

@@ -5,6 +5,7 @@ import type { SessionEntry } from '../../slot/pins.js';
 import { findSession, isChat } from '../../slot/session.js';
 import { problemOf, type SlotAddress } from '../../slot/slot.js';
 import type { Chat } from './chat.js';
+import type { Others } from './others.js';
 
 /** What OpenClaw's own stores say of this chat, read now. */
 export interface Look {
@@ -18,8 +19,8 @@ export interface Look {
   readonly entry: SessionEntry | null;
   /** Entries that are pinned together with this chat's. */
   readonly companions: readonly SessionEntry[];
-  /** Other chats that follow the slot: those among the sessions that were looked at. */
-  readonly others: number;
+  /** Who else follows the slot, among the sessions that were looked at. */
+  readonly others: Others;
 }
 
 /** Reads the slot, this chat's pin and who else follows the slot; writes nothing. @throws HOST_*, AGENT_NOT_FOUND, SLOT_UNREADABLE */
@@ -33,15 +34,19 @@ export async function lookAt(chat: Chat): Promise<Look> {
     group,
     neighbours.map(({ profileId }) => profileId),
   );
-  const { entries } = await host.pinsOf(group.agent).survey(session);
+  const { entries, unread } = await host.pinsOf(group.agent).survey(session);
   const entry = session === null ? null : findSession(entries, session);
   const companionKeys = entry === null ? [] : companionsOf(entry.key, entries, rules);
-  let others = 0;
+  const others: SessionEntry[] = [];
+  let left = unread;
   for (const agent of group.follows) {
-    const seen = agent === group.agent ? entries : (await host.pinsOf(agent).survey(null)).entries;
-    const following = new Set(affectedBy(seen, rules).sessions);
-    others += seen.filter((one) => following.has(one.key) && isChat(one) && one !== entry).length;
+    const survey = agent === group.agent ? { entries, unread: 0 } : await host.pinsOf(agent).survey(null);
+    const following = new Set(affectedBy(survey.entries, rules).sessions);
+    others.push(...survey.entries.filter((one) => following.has(one.key) && one !== entry));
+    left += survey.unread;
   }
+  const moving = others.filter(({ key }) => !companionKeys.includes(key));
+  const chats = moving.filter(isChat).length;
   return {
     slot: group.main.address,
     occupant: occupant.kind === 'login' ? occupant.identity : null,
@@ -49,7 +54,12 @@ export async function lookAt(chat: Chat): Promise<Look> {
     problem: occupant.kind === 'login' ? null : problemOf(occupant),
     entry,
     companions: entries.filter(({ key }) => companionKeys.includes(key)),
-    others: others - entries.filter((one) => companionKeys.includes(one.key) && isChat(one)).length,
+    others: {
+      chats,
+      background: moving.length - chats,
+      agents: group.follows.filter((agent) => agent !== group.agent),
+      more: left > 0,
+    },
   };
 }
 

@@ -63,14 +63,18 @@ export async function usedAnswer(chat: Teller, used: Used): Promise<ChatAnswer> 
   };
 }
 
-/** `none`: this chat has no entry yet, so that its first turn follows the slot. `lost`: somebody else has pinned it meanwhile. */
-type Pin = 'set' | 'pending' | 'none' | 'lost';
+/**
+ * `none`: this chat has no entry yet, so that its first turn follows the slot. `follows`: it is pinned to nothing. `lost`: somebody
+ * else has pinned it meanwhile.
+ */
+type Pin = 'set' | 'pending' | 'none' | 'follows' | 'lost';
 
 function pinOf({ document, look, isIdle }: Used): Pin {
   const { entry, slot } = look;
   if (entry === null) return 'none';
   const told = document.pins.filter(({ key }) => canonicalKey(key) === canonicalKey(entry.key));
   if (isPending(told, look, isIdle)) return 'pending';
+  if (entry.pinnedTo === null) return 'follows';
   return entry.pinnedTo === slot.profileId ? 'set' : 'lost';
 }
 
@@ -92,6 +96,7 @@ function paragraph(label: string, used: Used, effective: UseDocument['effective'
     set: isOld ? `${label} is active here already.` : `${label} is active here${when}.`,
     none: `This chat is new, and its first turn follows the slot: ${label} is in it${when}.`,
     pending: `${label} is in the slot${when}. This chat's own pin is pending: a turn is running, and when it ends the pin is set again.`,
+    follows: `${label} is in the slot${when}, which this chat follows; its own pin is not there any more.`,
     lost: `${label} is in the slot${when}, but this chat was pinned elsewhere in the meantime: ask again.`,
   }[pin];
   const moving = othersText(others);
@@ -115,6 +120,7 @@ const PIN: { readonly [pin in Pin]: string } = {
   set: "this chat's pin is on it",
   none: 'this chat has no entry to pin yet',
   pending: "this chat's pin is pending",
+  follows: 'this chat is not pinned and follows it',
   lost: "this chat's pin is not on it",
 };
 

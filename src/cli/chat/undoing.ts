@@ -5,6 +5,7 @@ import type { UndoDocument } from '../documents.js';
 import type { Chat, ChatAnswer } from './chat.js';
 import { labelOf } from './labels.js';
 import { lookAt } from './look.js';
+import { countOf, othersText } from './others.js';
 import { undoneAnswer } from './proof-undo.js';
 import { ask } from './questions.js';
 import { raise } from './raise.js';
@@ -23,18 +24,23 @@ export async function undoFromChat(chat: Chat, agreed: Confirmed | null): Promis
   const plan = raise(await chat.within('undo', ['--dry-run']));
   const { others } = await lookAt(chat);
   const about = JSON.stringify([plan.undoes, plan.slot]);
-  const covers = agreed?.isAbout(about) === true && others <= agreed.others;
-  const moves = others > 0 && chat.request.asksBeforeMovingOthers;
+  const moving = othersText(others);
+  const covers = agreed?.isAbout(about) === true && countOf(others) <= agreed.others;
+  const moves = moving !== null && chat.request.asksBeforeMovingOthers;
   const isSecond = await hasJustUndone(chat);
   if ((moves || isSecond) && !covers) {
     const changed = agreed === null ? '' : 'Things have changed since you were asked. ';
     const second = isSecond ? 'A switch has just been undone. ' : '';
     const back = await backTo(chat, plan);
-    const who = others === 1 ? '1 other chat uses' : `${others} other chats use`;
-    const along = moves ? ` ${who} this slot and would move too.` : '';
+    const along = moves ? ` It moves ${moving} too.` : '';
     const what = isSecond ? 'Undoing the one before' : 'Undoing the last switch';
     const text = `${changed}${second}${what} ${back}.${along} Do it?`;
-    return ask(chat, 'profile', { kind: UNDO, subject: await subjectOf(chat, plan), about, others }, text);
+    return ask(
+      chat,
+      'profile',
+      { kind: UNDO, subject: await subjectOf(chat, plan), about, others: countOf(others) },
+      text,
+    );
   }
   const document = raise(await chat.within('undo', []));
   return undoneAnswer(chat, document, await lookAt(chat), chat.request.isTurnRunning === false);

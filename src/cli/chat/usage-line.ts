@@ -1,3 +1,4 @@
+import { leftText } from '../../router/usage-words.js';
 import type { UsageDocument } from '../documents.js';
 import type { Chat } from './chat.js';
 
@@ -28,5 +29,5 @@ export async function usageLine(chat: Chat, key: string | null): Promise<string 
 function windowsText({ windows }: Limits): string | null {
   const ordinary = windows.filter(({ name }) => name === null);
   if (ordinary.length === 0) return null;
-  return ordinary.map(({ label, leftPercent }) => `${label}: ${Math.round(leftPercent)} % left`).join(', ');
+  return ordinary.map(({ label, leftPercent }) => `${label}: ${leftText(leftPercent)} left`).join(', ');
 }

@@ -1,5 +1,5 @@
 import { identityKey } from '../../identity.js';
-import { ageText, clockText, untilText } from '../../router/usage-words.js';
+import { ageText, clockText, leftText, untilText } from '../../router/usage-words.js';
 import { showText } from '../../text.js';
 import type { UsageDocument } from '../documents.js';
 import type { Chat, ChatAnswer } from './chat.js';
@@ -80,15 +80,14 @@ function rowLines(chat: Chat, { state, why, limits, at }: Row, now: number): str
   return lines;
 }
 
-function limitLines({ windows, reached, allowed, credits }: Limits, now: number): string[] {
+function limitLines({ windows, reached, credits }: Limits, now: number): string[] {
   const lines = windows.map(({ name, label, leftPercent, resetsAt }) => {
     const what = name === null ? label : `${showText(name, 30)}, ${label}`;
     const reset =
       resetsAt === null ? '' : `, resets ${untilText(resetsAt, now)} (${clockText(resetsAt, now)})`;
-    return `${what}: ${Math.round(leftPercent)} % left${reset}`;
+    return `${what}: ${leftText(leftPercent)} left${reset}`;
   });
   if (reached) lines.push('A limit is used up.');
-  else if (allowed === false) lines.push('No turns are let through now.');
   if (credits !== null) {
     const left = credits.unlimited
       ? 'unlimited'

@@ -36,8 +36,8 @@ export const POSSIBLE = {
   profile:
     'you can write /codex_profile, /codex_profile use <name or number>, /codex_profile undo, /codex_profile explain',
   usage:
-    '/codex_usage, /codex_usage <name or number>, /codex_usage all, /codex_usage delete <name or number>',
-  auth: 'you can write /codex_auth, /codex_auth <name or number>, /codex_auth new, /codex_auth finish <address>',
+    'you can write /codex_usage, /codex_usage <name or number>, /codex_usage active, /codex_usage all, /codex_usage delete <name or number>',
+  auth: 'you can write /codex_auth, /codex_auth <name or number>, /codex_auth new, /codex_auth finish, /codex_auth keep, /codex_auth discard, /codex_auth cancel',
 } as const;
 
 /**

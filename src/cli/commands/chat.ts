@@ -130,7 +130,8 @@ function documentOf(request: ChatRequest, answer: ChatAnswer): ChatDocument {
 /** Whole lines, as many as a message of any channel takes. */
 function clamped(text: string): string {
   if (text.length <= LONGEST) return text;
-  return `${text.slice(0, text.lastIndexOf('\n', LONGEST - 2))}\n…`;
+  const end = text.lastIndexOf('\n', LONGEST - 2);
+  return `${text.slice(0, end <= 0 ? LONGEST - 2 : end)}\n…`;
 }
 
 /** A failure never names candidates: they are whole e-mails and accounts, and a group may be listening. */
@@ -138,7 +139,7 @@ function failureOf(error: RouterError, request: ChatRequest | null, menu: Menu |
   const shows = request === null || request.isDirect || request.showsEmails;
   const { code, message, hint = null } = error;
   const text = troubleText({ code, message, hint }, shows);
-  const lines = [text, ...(menu?.lines ?? [])].join('\n');
+  const lines = clamped([text, ...(menu?.lines ?? [])].join('\n'));
   return {
     schemaVersion: 1,
     ok: false,
