@@ -15,7 +15,7 @@ export async function bindingsFor(context: CommandContext): Promise<BoundTo | nu
   try {
     service = open?.();
   } catch {
-    // What cannot be looked up is not known.
+    // What cannot be looked up is not known: no session is named then.
     return null;
   }
   const resolve = bound(service, 'resolveByConversation');

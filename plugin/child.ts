@@ -74,8 +74,8 @@ export async function runProgram(
 ): Promise<RunEnd | null> {
   const call = bound(host.runtime('system'), 'runCommandWithTimeout');
   if (call === null) return null;
-  const stateDir = textOf(bound(host.runtime('state'), 'resolveStateDir')?.());
   try {
+    const stateDir = textOf(bound(host.runtime('state'), 'resolveStateDir')?.());
     const end = await call(argv, {
       timeoutMs,
       input,

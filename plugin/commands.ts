@@ -1,3 +1,4 @@
+import { holdsAnswer } from '../src/cli/chat/auth-words.js';
 import type { ChatRequest } from '../src/cli/chat/protocol.js';
 import { bindingsFor } from './bindings.js';
 import { payloadOf, type Reply } from './buttons.js';
@@ -52,11 +53,13 @@ export async function answer(room: Room, text: string, context: CommandContext):
   const verdict = verdictOf(text, context, route, config);
   if (verdict.kind !== 'allowed') {
     host.warn(verdict.log);
-    return not(verdict.kind === 'refused' ? { text: verdict.text } : silentReply(context));
+    return not(
+      verdict.kind === 'refused' ? { text: withDeletion(verdict.text, text) } : silentReply(context),
+    );
   }
   remembered.keep(route.sender, route.chat, context, now());
   const admission = requests.admit({ sender: route.sender, chat: route.chat, text }, now());
-  if (admission.kind === 'again') return not({ text: admission.text });
+  if (admission.kind === 'again') return not({ text: withDeletion(admission.text, text) });
   let isDone = false;
   try {
     const request = {
@@ -66,7 +69,7 @@ export async function answer(room: Room, text: string, context: CommandContext):
     const given = await withProgress(host, context, () => askRouter(room, config, request));
     isDone = given.document !== null;
     const said = await proved(host, context.config, given);
-    const reply = given.dropsMessage ? `${said}\n\n${DELETE_IT}` : said;
+    const reply = withDeletion(said, text, given.dropsMessage);
     return { reply: payloadOf(textOf(context.channel), reply, given.buttons), isFirst: true };
   } finally {
     // What failed may be asked again at once.
@@ -100,6 +103,11 @@ async function askRouter(
   const isRenewed =
     document !== null && document.effective !== null && (await renewConnections(document.closes));
   return { ...given, isRenewed };
+}
+
+/** Whatever became of it: an address that ends a login is not to stay where it can be read. */
+function withDeletion(said: string, text: string, isAsked = false): string {
+  return isAsked || holdsAnswer(text) ? `${said}\n\n${DELETE_IT}` : said;
 }
 
 /** No release tells a command which message it came in, so that nobody but its author can delete it. */

@@ -20,26 +20,25 @@ export function connections(
     if (id === null || !stale.delete(id)) return;
     setTimeout(() => {
       if (runs.running().includes(id)) stale.add(id);
-      else void close([id]);
+      else void close([id], runs);
     }, SETTLE_MS).unref();
   });
   return {
     renew: async (ids) => {
-      const running = runs.running();
-      for (const id of running) stale.add(id);
-      const free = ids.filter((id) => !running.includes(id));
-      const closed = await close([...new Set([...runs.idle(now()), ...free])]);
+      for (const id of runs.running()) stale.add(id);
+      const closed = await close([...new Set([...runs.idle(now()), ...ids])], runs);
       return ids.every((id) => closed.has(id));
     },
   };
 }
 
-/** Those that it did not fail for. */
-async function close(ids: readonly string[]): Promise<ReadonlySet<string>> {
+/** Those that were closed: never one that a run is using. */
+async function close(ids: readonly string[], runs: Runs): Promise<ReadonlySet<string>> {
   const closed = new Set<string>();
   const cleanup = bound(await gatewayModule('@openclaw/ai/internal/runtime'), 'cleanupSessionResources');
   if (cleanup === null) return closed;
   for (const id of ids) {
+    if (runs.running().includes(id)) continue;
     try {
       cleanup(id);
       closed.add(id);

@@ -47,10 +47,13 @@ export function settleAtRunEnd(host: Host, runs: Runs): Unsettled {
     if (memberOf(event, 'toolName') === 'exec' && key !== null && command.includes('codex-router')) add(key);
   });
   runs.onEnd(({ key }) => {
-    if (key !== null && sessions.delete(key)) void settle(host);
+    if (key === null || !sessions.delete(key)) return;
+    settle(host).catch(() => host.warn(UNSETTLED));
   });
   return { add };
 }
+
+const UNSETTLED = 'a pin could not be looked at again after a run; codex-router sync does it';
 
 async function settle(host: Host): Promise<void> {
   const config = configOf(host);
@@ -59,7 +62,7 @@ async function settle(host: Host): Promise<void> {
   if ('trouble' in program) return host.warn(program.trouble);
   const argv = [process.execPath, program.path, 'sync', '--wait', String(WAIT_S), '--json'];
   const end = await runProgram(host, argv, (WAIT_S + 30) * 1000, '');
-  if (end?.code !== 0) host.warn('a pin could not be looked at again after a run; codex-router sync does it');
+  if (end?.code !== 0) host.warn(UNSETTLED);
 }
 
 /** Whether a release, written `2026.5.7`, is older than 2026.`month`.`number`; one that cannot be read is not. */

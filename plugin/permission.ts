@@ -186,14 +186,24 @@ function spellings(context: CommandContext): readonly string[] {
 function ownerOf(context: CommandContext): boolean | null {
   const { gatewayClientScopes: scopes, senderIsOwner } = context;
   if (channelOf(context) === WEBCHAT) return Array.isArray(scopes) ? scopes.includes(ADMIN) : null;
-  if (isEverybodyOwner(context.config)) return null;
+  if (!namesOwners(context)) return null;
   return typeof senderIsOwner === 'boolean' ? senderIsOwner : null;
 }
 
-function isEverybodyOwner(config: unknown): boolean {
-  const commands = memberOf(config, 'commands');
-  const owners = memberOf(commands, 'ownerAllowFrom');
-  return Array.isArray(owners) && owners.some((entry) => /(^|:)\s*\*\s*$/.test(String(entry)));
+/**
+ * Whether `commands.ownerAllowFrom` names owners for this channel, and not everybody: where it does not, releases to 2026.7.35 take
+ * whoever the channel lets in for the owner.
+ */
+function namesOwners(context: CommandContext): boolean {
+  const owners = memberOf(memberOf(context.config, 'commands'), 'ownerAllowFrom');
+  if (!Array.isArray(owners)) return false;
+  const entries = owners.map((entry) => String(entry).trim().toLowerCase());
+  if (entries.some((entry) => /(^|:)\s*\*$/.test(entry))) return false;
+  const channel = channelOf(context);
+  return entries.some((entry) => {
+    const [, prefix = null] = /^([a-z][a-z0-9_-]*):/.exec(entry) ?? [];
+    return entry !== '' && (prefix === null || prefix === channel);
+  });
 }
 
 function memberOf(value: unknown, name: string): unknown {

@@ -5,6 +5,9 @@ import { telegramChat } from './telegram.js';
 /** How long an answer may take before a line says that it is coming. */
 const PATIENCE_MS = 2000;
 
+/** ms that the answer waits for the line. */
+const LINE_MS = 3000;
+
 const LINE = 'One moment: codex-router is looking.';
 
 /**
@@ -24,8 +27,8 @@ export async function withProgress<T>(
     return await work();
   } finally {
     clearTimeout(timer);
-    // The line is to come before the answer.
-    await sending;
+    // The line is to come before the answer, but a channel that is slow with it does not hold that back.
+    await Promise.race([sending, new Promise((wake) => setTimeout(wake, LINE_MS).unref())]);
   }
 }
 

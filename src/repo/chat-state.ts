@@ -46,12 +46,14 @@ export interface ChatState {
   showMenu(asked: Asked, lines: readonly Handle[]): Promise<void>;
   /** Null when none was shown within `MENU_LASTS`. */
   menuOf(asked: Asked): Promise<readonly Handle[] | null>;
+  /** Whether they have answered a question within `ANSWER_LASTS`: the same message may come once more and be no answer to the next. */
+  hasAnswered(asked: Asked): Promise<boolean>;
   /** One question at a time is open for each; what it gives names this one in a button. */
   ask(asked: Asked, question: Question): Promise<string>;
   /**
    * The open question, which is none any more when this returns; null when there is none, it has expired, is of another kind, or `id`
    * names another.
-   * @param id null for an answer that was typed
+   * @param id null for an answer that was typed without it, which counts only where `hasAnswered` is false
    */
   takeAnswered(asked: Asked, kinds: readonly string[], id: string | null): Promise<Confirmed | null>;
 }
@@ -60,6 +62,8 @@ export interface ChatState {
 export const MENU_LASTS = 15 * 60 * 1000;
 /** ms */
 export const QUESTION_LASTS = 2 * 60 * 1000;
+/** ms; 2026.9.6 delivers a message again for minutes while its answer cannot be sent. */
+const ANSWER_LASTS = 15 * 60 * 1000;
 const MOST = 100;
 const MOST_LINES = 50;
 
@@ -78,6 +82,7 @@ const file = z.looseObject({
   salt: z.string().check(z.minLength(32)),
   menus: z.array(menu),
   questions: z.array(question),
+  answers: z.optional(z.array(z.looseObject({ asked: mark, at: z.int() }))),
 });
 type Content = z.infer<typeof file>;
 
@@ -118,6 +123,7 @@ export function chatStateIn(
         ...before,
         menus: lasting(before.menus, MENU_LASTS),
         questions: lasting(before.questions, QUESTION_LASTS),
+        answers: lasting(before.answers ?? [], ANSWER_LASTS),
       };
       const result = work(content);
       const text = `${JSON.stringify({ ...content, version: FORMAT_VERSION })}\n`;
@@ -135,6 +141,11 @@ export function chatStateIn(
 
   const isOpen = (at: number, lasts: number) => now() - at < lasts && at - now() < lasts;
 
+  const isAnswered = (content: Content, asked: Asked) =>
+    (content.answers ?? []).some(
+      (one) => one.asked === ownerOf(content, asked) && isOpen(one.at, ANSWER_LASTS),
+    );
+
   const content = async () => (await read()) ?? change((made) => made);
 
   return {
@@ -151,6 +162,7 @@ export function chatStateIn(
       const shown = found.menus.find((menu) => menu.asked === owner && isOpen(menu.at, MENU_LASTS));
       return shown?.lines.map(parseHandle) ?? null;
     },
+    hasAnswered: async (asked) => isAnswered(await content(), asked),
     ask: (asked, { kind, subject, about, others }) =>
       change((content) => {
         const owner = ownerOf(content, asked);
@@ -163,6 +175,7 @@ export function chatStateIn(
     async takeAnswered(asked, kinds, id) {
       const openIn = (content: Content) => {
         const owner = ownerOf(content, asked);
+        if (id === null && isAnswered(content, asked)) return undefined;
         return content.questions.find(
           (one) =>
             one.asked === owner &&
@@ -177,6 +190,7 @@ export function chatStateIn(
         const open = openIn(content);
         if (open === undefined) return null;
         content.questions = content.questions.filter((one) => one !== open);
+        content.answers = [...(content.answers ?? []), { asked: open.asked, at: now() }];
         const { kind, subject, about, others } = open;
         return {
           kind,

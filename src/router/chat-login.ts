@@ -20,6 +20,8 @@ import type { Revocation } from './revocation.js';
 
 /** Of all senders and chats. */
 const MOST = 20;
+/** ms to wait for the moment at which the issuer may be asked again. */
+const MOST_PATIENCE = 15_000;
 
 export interface ChatLoginDeps {
   readonly logins: ChatLogins;
@@ -33,6 +35,7 @@ export interface ChatLoginDeps {
   critical<T>(work: () => Promise<T>): Promise<T>;
   /** ms epoch */
   now(): number;
+  pause(ms: number, signal: AbortSignal): Promise<void>;
   readonly signal: AbortSignal;
 }
 
@@ -198,7 +201,9 @@ async function codeOf(
     return returned(deps, owner, stored.login, secrets, answer);
   }
   if (answer !== null) throw trouble.needsNoAnswer();
-  if (deps.now() < secrets.askAfter) return null;
+  // The issuer's own pace, some seconds: "not yet" is to be its word of now.
+  const wait = Math.min(secrets.askAfter - deps.now(), MOST_PATIENCE);
+  if (wait > 0) await deps.pause(wait, deps.signal);
   const said = await deps.issuer
     .askApproval(secrets, deps.signal)
     .catch((error: unknown) => refused(deps, owner, stored.login, error));

@@ -139,7 +139,7 @@ t.test('undo asks like a switch, and says who is back', async (t) => {
     people.alice.accountId,
     'a message that is delivered twice undoes once',
   );
-  t.equal((await chat.say('/codex_profile yes', NO_ASKING)).document.result, 'undone');
+  t.equal((await chat.say(twice.document.buttons[0][0].data, NO_ASKING)).document.result, 'undone');
   t.equal(chat.state.slot()?.accountId, people['alice-team'].accountId);
 });
 

@@ -91,6 +91,21 @@ t.test('a gateway that has not taken it yet is said to, with what to do', async 
   t.match(none, { text: /none is running now.*no gateway is running\.$/s, taken: null, textIfTaken: null });
 });
 
+t.test('a chat whose connection is kept is said to be on the new account once that is closed', async (t) => {
+  const advice = 'leave this chat quiet for 5 minutes';
+  const kept = used({ effective: 'after-idle', advice });
+  const entry = { ...entryOf('agent:main:main', slot.profileId), sessionId: 's-1' };
+  const now = await said(used(), look());
+  const later = await said(kept, look({ entry }));
+  t.match(later, { effective: 'after-idle', closes: ['s-1'], textIfTaken: now.text });
+  t.match(later.text, /^work \(Pro\) is active here, as soon as this chat has been quiet for five minutes/);
+  t.match(later.text, /the gateway took it\.\nLeave this chat quiet/);
+  t.notOk(later.taken);
+  const unnamed = await said(kept, look());
+  t.notOk(unnamed.textIfTaken, 'a connection that nobody can name is not closed');
+  t.equal(unnamed.text, later.text);
+});
+
 t.test('a pin that is not there is never said to be', async (t) => {
   const pending = await said(
     used({ pins: [{ key: 'agent:main:main', was: null, is: slot.profileId, result: 'pending' }] }),

@@ -200,7 +200,11 @@ t.test('an agent may look by it; what deletes is for a person, whoever says yes'
   }
   const person = ['chat', '/codex_usage delete work hard', '--session', HERE];
   t.match(await chat.run(person), { code: 0, stdout: /^Forget work/ });
-  t.match(await chat.run(['chat', '/codex_usage yes', '--json'], agent), refused, 'it answers for no person');
+  t.match(
+    await chat.run(['chat', '/codex_usage yes', '--json'], agent),
+    { json: { ok: false } },
+    'it answers for no person',
+  );
   t.ok((await listed(chat)).includes('work'));
   t.equal(chat.state.slot()?.email, people.bob.email);
 });

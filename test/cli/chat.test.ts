@@ -88,13 +88,19 @@ t.test('a yes counts only from who was asked, there, in time, and for what was a
   await stays(later.document.buttons[0][0].data, {}, 'what was declined');
 
   // Between question and answer another chat joined: more would move than was said.
-  await chat.say('/codex_profile use home');
+  const joined = await chat.say('/codex_profile use home');
+  t.match(
+    joined.text,
+    /\/codex_profile yes [a-z2-7]{8} or/,
+    'an earlier answer that comes once more is none',
+  );
+  await stays('/codex_profile yes', {}, 'without the word of this question');
   writeJson(
     chat.state.paths().sessions,
     { ...chat.state.sessions(), 'agent:main:signal:direct:9': { sessionId: 'x', updatedAt: Date.now() } },
     '',
   );
-  const more = await chat.say('/codex_profile yes');
+  const more = await chat.say(joined.document.buttons[0][0].data);
   t.match(more, { document: { result: 'confirm' }, text: /^Things have changed.*5 other chats/ });
   t.equal(inSlot(chat), people.bob.email);
   t.equal(

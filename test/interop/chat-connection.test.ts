@@ -32,11 +32,15 @@ for (const release of KEEPING.filter((one) => releasesToRun().includes(one))) {
       t.equal(await accountOf(), work.email, 'asked in the chat, its connection is opened anew');
 
       // From a terminal nobody can close it.
-      const back = await until('the gateway answers in time', async () => {
-        const args = ['use', `${host.alice.accountId}/${host.alice.userId}`, '--session', MAIN];
-        const document = await host.run(args);
-        return document.proved ? document : null;
-      });
+      const args = ['use', `${host.alice.accountId}/${host.alice.userId}`, '--session', MAIN];
+      const back = await until(
+        'the gateway answers in time',
+        async () => {
+          const document = await host.run(args);
+          return document.proved ? document : null;
+        },
+        180_000,
+      );
       t.match(back, { ok: true, effective: 'after-idle', advice: /quiet for 5 minutes/ }, '', back);
       t.match(back.notes, [{ code: 'CONNECTION_KEPT', text: /^this chat was at work/ }]);
       t.equal(await accountOf(), work.email, 'and it is as was said');

@@ -24,7 +24,10 @@ export interface Responses {
   take(): readonly ModelCall[];
   /** Set to answer the next calls with an error instead; null goes back. */
   refusal: { readonly status: number; readonly body: unknown } | null;
-  /** What the agent is to run with its exec tool: the next calls are answered with one each, then again with a message. */
+  /**
+   * What the agent is to run with its exec tool: the next calls are answered with one each, then again with a message. Only
+   * where the agent's calls come by WebSocket; 2026.9.6 makes others beside them, for a title, by HTTP.
+   */
   readonly commands: string[];
   /** From now on calls are recorded and not answered, until what is returned is called: a slow model. */
   hold(): () => void;
@@ -108,7 +111,7 @@ export function makeResponses(): Responses {
           return;
         }
         response.writeHead(200, { 'content-type': 'text/event-stream' });
-        for (const event of answer(request, ++serial, responses.commands.shift())) {
+        for (const event of answer(request, ++serial)) {
           response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
         }
         response.end('data: [DONE]\n\n');

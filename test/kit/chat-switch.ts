@@ -12,12 +12,17 @@ export const ANSWER = /^(?!One moment)/;
 /** Says something in a chat; what comes back. */
 export type Say = (text: string) => Promise<string>;
 
+/** What the question itself says to answer: soon after another answer it has a name. */
+export function yesTo(question: string): string {
+  return /\/codex_profile yes(?: [a-z2-7]{8})?(?= or )/.exec(question)?.[0] ?? '/codex_profile yes';
+}
+
 /** `use` as a person does it: agrees when asked, and asks again where a busy machine's gateway was too slow to say. */
 export async function switched(say: Say, ways: readonly string[]): Promise<string> {
   let last = '';
   for (const way of ways) {
     last = await say(`/codex_profile use ${way}`);
-    if (QUESTION.test(last)) last = await say('/codex_profile yes');
+    if (QUESTION.test(last)) last = await say(yesTo(last));
     if (!NOT_YET.test(last)) return last;
   }
   return last;

@@ -72,6 +72,7 @@ t.test('reads of each entry what the pin and the companion rule look at', async 
       to: 'telegram:1001',
       accountId: 'bot2',
       spawnedBy: null,
+      sessionId: '00000000-0000-4000-8000-000000000001',
     },
     {
       key: 'agent:main:telegram:slash:1001',
@@ -83,6 +84,7 @@ t.test('reads of each entry what the pin and the companion rule look at', async 
       to: null,
       accountId: null,
       spawnedBy: null,
+      sessionId: '00000000-0000-4000-8000-000000000002',
     },
     {
       key: 'agent:main:subagent:1',
@@ -94,6 +96,7 @@ t.test('reads of each entry what the pin and the companion rule look at', async 
       to: null,
       accountId: null,
       spawnedBy: MAIN,
+      sessionId: '00000000-0000-4000-8000-000000000003',
     },
   ]);
 });

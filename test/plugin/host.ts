@@ -52,7 +52,7 @@ export const DIRECT: Fields = {
   from: 'telegram:1001',
   to: 'telegram:1001',
   accountId: 'default',
-  config: {},
+  config: { commands: { ownerAllowFrom: ['telegram:1001'] } },
 };
 
 /** Loads the built plugin anew and registers it. */

@@ -26,7 +26,7 @@ const DIRECT: CommandContext = {
   from: 'telegram:1001',
   to: 'telegram:1001',
   accountId: 'default',
-  config: {},
+  config: { commands: { ownerAllowFrom: ['telegram:1001'] } },
 };
 const GROUP: CommandContext = {
   ...DIRECT,
@@ -89,6 +89,24 @@ t.test('no word about the owner is a refusal that says what to write into the co
   t.match(verdict({ ...DIRECT, senderId: '@a:example.org', channel: 'matrix' }), {
     text: /Add "matrix:default:@a:example.org" to/,
   });
+  t.end();
+});
+
+t.test('where no owner is named for the channel, whom the channel lets in is not taken for one', (t) => {
+  const senderIsOwner = true;
+  for (const ownerAllowFrom of [undefined, [], ['discord:1'], '', 'telegram:1001']) {
+    const config = { commands: { ownerAllowFrom } };
+    t.match(
+      verdict({ ...DIRECT, senderIsOwner, config }),
+      { kind: 'refused', text: KEY },
+      String(ownerAllowFrom),
+    );
+  }
+  t.match(verdict({ ...DIRECT, senderIsOwner, config: {} }), { kind: 'refused', text: KEY });
+  t.equal(
+    verdict({ ...DIRECT, senderIsOwner, config: { commands: { ownerAllowFrom: ['1001'] } } }).kind,
+    'allowed',
+  );
   t.end();
 });
 
@@ -285,7 +303,7 @@ t.test('of what real gateways hand over, an empty allow-list lets only the owner
       const isOwner = scopes === undefined ? context.senderIsOwner : scopes.includes('operator.admin');
       const expected = !isTold ? 'refused' : isOwner ? 'allowed' : 'silent';
       t.equal(
-        verdict({ ...context, config: {} }, {}, LOOK).kind,
+        verdict({ ...context, config: DIRECT.config }, {}, LOOK).kind,
         expected,
         `${release} ${JSON.stringify(context)}`,
       );

@@ -86,7 +86,7 @@ export function heldText({ login, identity, stored, expiresAt, notes }: ShownLog
     `Account: ${showText(accountId, 80)} / ${showText(userId, 80)}`,
     ...notes.map(({ text: note }) => `Note: ${showText(note, 300)}.`),
     '',
-    `${known} Keep it? /codex_auth keep stores it, /codex_auth discard revokes it. Without your word it is revoked in ${minutes(expiresAt, now)}.`,
+    `${known} Keep it? /codex_auth keep stores it, /codex_auth discard revokes it. Without your word it cannot be kept any more in ${minutes(expiresAt, now)}, and is revoked when the next login is made here.`,
   ].join('\n');
   const buttons = [
     [

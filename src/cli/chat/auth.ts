@@ -7,12 +7,12 @@ import { proveRoom } from '../../repo/room.js';
 import { parseAlias } from '../../router/alias.js';
 import { beginChatLogin, type ChatLoginDeps, finishChatLogin } from '../../router/chat-login.js';
 import { dropChatLogin, keepChatLogin } from '../../router/chat-login-held.js';
-import { notFound } from '../../router/chat-login-trouble.js';
+import { isOver, notFound } from '../../router/chat-login-trouble.js';
 import type { HostNote } from '../../slot/host.js';
 import { hostOrNull } from '../adapt.js';
 import { refuseAgent } from '../agent-guard.js';
 import { endArrivals, mendIndex } from '../commands/finish-adds.js';
-import { compose, type Parts } from '../compose.js';
+import { compose, type Parts, pause } from '../compose.js';
 import { begunText, droppedText, heldText, keptText, pendingText } from './auth-text.js';
 import { type AuthAsk, parseAuth } from './auth-words.js';
 import type { Chat, ChatAnswer } from './chat.js';
@@ -89,6 +89,13 @@ async function begin(
   { alias, flow }: Extract<AuthAsk, { kind: 'begin' }>,
   whom: IndexEntry | null,
 ): Promise<ChatAnswer> {
+  const before = await deps.logins.read(owner);
+  // A channel may deliver the message that began it once more, minutes later.
+  if (before?.kind === 'held' && !isOver(before, chat.cli.now())) {
+    throw new RouterError('LOGIN_PENDING', 'a login waits for your word here', {
+      hint: '/codex_auth finish shows it again, /codex_auth keep stores it, /codex_auth discard revokes it',
+    });
+  }
   const named = alias === null ? null : parseAlias(alias, null, await repo.list());
   // What is wrong with the disk is told now, not when there is a login to be lost.
   await parts.withLock(() => proveRoom(parts.folders.data));
@@ -110,6 +117,7 @@ async function depsOf({ cli: { interruption, now } }: Chat, parts: Parts): Promi
     withLock: parts.withLock,
     critical,
     now,
+    pause,
     signal,
   };
 }

@@ -4,6 +4,7 @@ import type { Env } from '../../os/folders.js';
 import { type Asked, type ChatState, chatStateIn, type Handle } from '../../repo/chat-state.js';
 import type { IndexEntry } from '../../repo/repo.js';
 import { agentOf } from '../../slot/session.js';
+import { isAgent } from '../agent-guard.js';
 import type { Cli } from '../cli.js';
 import { compose, type Parts } from '../compose.js';
 import type { HostOptions } from '../options.js';
@@ -44,7 +45,21 @@ export interface ChatAnswer {
   readonly textIfTaken?: string | null;
 }
 
-export function chatOf(cli: Cli, request: ChatRequest, options: HostOptions): Chat {
+/** A session that holds nothing is none: as a variable it would mean that any chat will do. */
+function sessionGiven(request: ChatRequest): ChatRequest {
+  if (request.session === null || request.session.trim() !== '') return request;
+  return { ...request, session: null, sessionWhy: 'the session key is empty' };
+}
+
+/** An agent that runs this command says whom it likes to be: what a person was shown or asked stays theirs. */
+function ownOf({ env }: Cli, request: ChatRequest): ChatRequest {
+  if (!isAgent(env)) return request;
+  const own = `agent:${request.session ?? ''}`;
+  return { ...request, sender: own, chat: own };
+}
+
+export function chatOf(cli: Cli, given: ChatRequest, options: HostOptions): Chat {
+  const request = ownOf(cli, sessionGiven(given));
   const inner = quietCli(cli, environment(cli.env, request.session));
   const parts = compose(inner, options);
   const state = chatStateIn(parts.folders.data, (work) => parts.withLock(work), cli.now);

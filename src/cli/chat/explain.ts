@@ -23,9 +23,17 @@ export async function explainChat(chat: Chat): Promise<ChatAnswer> {
     return `${layer.layer}: ${who}${because}`;
   };
   const lines = [
-    agrees ? 'Nothing disagrees.' : `The ${first ?? 'first'} layer disagrees.`,
+    agrees ? agreement(layers) : `The ${first ?? 'first'} layer disagrees.`,
     ...layers.map(said),
     ...(remedy === null ? [] : [`Remedy, on the computer: ${inChat(remedy, chat.showsEmails)}`]),
   ];
   return { text: lines.join('\n'), result: 'explained' };
+}
+
+/** What could not be read is no agreement. */
+function agreement(layers: readonly Layer[]): string {
+  const isSlotUnknown = layers.some(({ layer, verdict }) => layer === 'slot' && verdict === 'unknown');
+  return isSlotUnknown
+    ? 'The slot could not be read, so that nothing can be said to agree.'
+    : 'Nothing disagrees.';
 }

@@ -12,8 +12,10 @@ export async function ask(
   text: string,
 ): Promise<ChatAnswer> {
   const id = await chat.state.ask(chat.asked(), question);
+  // Their last yes may come once more, and is no answer to this.
+  const word = (await chat.state.hasAnswered(chat.asked())) ? ` ${id}` : '';
   return {
-    text: `${text} Answer /codex_${command} yes or /codex_${command} no within 2 minutes.`,
+    text: `${text} Answer /codex_${command} yes${word} or /codex_${command} no${word} within 2 minutes.`,
     result: 'confirm',
     buttons: [
       [

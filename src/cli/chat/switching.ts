@@ -45,6 +45,8 @@ async function planned(
   wanted: string,
   agreed: Confirmed | null,
 ): Promise<ChatAnswer> {
+  // `-` delivered twice would flip back, without a word.
+  const isSecond = wanted === '-' && (await hasJustSwitched(chat));
   // Before a person is asked what an agent may not do.
   await refuseAgent(chat.cli, 'use', {}, [wanted]);
   const plan = raise(await chat.within('use', ['--dry-run'], wanted));
@@ -53,14 +55,25 @@ async function planned(
   const moving = othersText(others);
   const about = JSON.stringify([personKey(plan.to), plan.slot, session]);
   const covers = agreed?.isAbout(about) === true && countOf(others) <= agreed.others;
-  if (moving !== null && chat.request.asksBeforeMovingOthers && !covers) {
+  const moves = moving !== null && chat.request.asksBeforeMovingOthers;
+  if ((moves || isSecond) && !covers) {
     const subject = await chat.handleOf({ identity: await storedIdentity(chat, plan) });
     const question = { kind: USE, subject, about, others: countOf(others) };
     const label = labelOf(plan.to, await chat.entries(), chat.showsEmails);
     const changed = agreed === null ? '' : 'Things have changed since you were asked. ';
-    return ask(chat, 'profile', question, `${changed}Switching to ${label} moves ${moving} too. Do it?`);
+    const again = isSecond ? 'A switch has just been made. ' : '';
+    const along = moves ? ` moves ${moving} too. Do it?` : ': do it?';
+    return ask(chat, 'profile', question, `${changed}${again}Switching to ${label}${along}`);
   }
   return carriedOut(chat, session, plan);
+}
+
+/** ms within which a channel may deliver one message twice. */
+const AGAIN = 2 * 60 * 1000;
+
+async function hasJustSwitched(chat: Chat): Promise<boolean> {
+  const [last] = raise(await chat.within('history', ['--limit=1'])).switches;
+  return last !== undefined && chat.cli.now() - last.at < AGAIN;
 }
 
 async function carriedOut(chat: Chat, session: string, plan: UseDocument): Promise<ChatAnswer> {

@@ -22,12 +22,12 @@ export async function undoFromChat(chat: Chat, agreed: Confirmed | null): Promis
   sessionOf(chat);
   await refuseAgent(chat.cli, 'undo', {}, []);
   const plan = raise(await chat.within('undo', ['--dry-run']));
-  const { others } = await lookAt(chat);
+  const { others, slot } = await lookAt(chat);
   const about = JSON.stringify([plan.undoes, plan.slot]);
   const moving = othersText(others);
   const covers = agreed?.isAbout(about) === true && countOf(others) <= agreed.others;
   const moves = moving !== null && chat.request.asksBeforeMovingOthers;
-  const isSecond = await hasJustUndone(chat);
+  const isSecond = await hasJustUndone(chat, slot.id);
   if ((moves || isSecond) && !covers) {
     const changed = agreed === null ? '' : 'Things have changed since you were asked. ';
     const second = isSecond ? 'A switch has just been undone. ' : '';
@@ -49,9 +49,10 @@ export async function undoFromChat(chat: Chat, agreed: Confirmed | null): Promis
 /** ms within which a channel may deliver one message twice. */
 const AGAIN = 2 * 60 * 1000;
 
-/** A second undo takes back another switch, and it may be the same message once more. */
-async function hasJustUndone(chat: Chat): Promise<boolean> {
-  const [last] = raise(await chat.within('history', ['--limit=1'])).switches;
+/** A second undo takes back another switch of the slot, and it may be the same message once more. */
+async function hasJustUndone(chat: Chat, slot: string): Promise<boolean> {
+  const { switches } = raise(await chat.within('history', ['--limit=50']));
+  const last = switches.find((one) => one.slot === slot);
   return last !== undefined && last.undoes !== null && chat.cli.now() - last.at < AGAIN;
 }
 

@@ -1,6 +1,6 @@
 import { EXIT_OF, RouterError } from '../../errors.js';
 import { chatSession } from '../../router/chat-session.js';
-import type { CurrentSession } from '../../slot/session.js';
+import { agentOf, type CurrentSession, currentSession } from '../../slot/session.js';
 import { answerTo } from '../chat/answer.js';
 import { holdsAnswer } from '../chat/auth-words.js';
 import { type Chat, type ChatAnswer, chatOf } from '../chat/chat.js';
@@ -83,7 +83,8 @@ async function requestOf(
     );
   }
   const sender = `local:${process.geteuid?.() ?? 'user'}`;
-  const { key, why } = session === undefined ? await sessionHere(cli, options) : { key: session, why: '' };
+  const { key, why } =
+    session === undefined ? await sessionHere(cli, options) : await sessionNamed(cli, session, options);
   return {
     schemaVersion: 1,
     text,
@@ -95,6 +96,13 @@ async function requestOf(
     showsEmails: true,
     asksBeforeMovingOthers: true,
   };
+}
+
+/** @throws SESSION_NOT_FOUND with the nearest ones: what was typed may be mistyped */
+async function sessionNamed(cli: Cli, session: string, options: HostOptions): Promise<CurrentSession> {
+  const host = await compose(cli, options).host();
+  const { entries } = await host.pinsOf(agentOf(session) ?? host.defaultAgent).survey(session);
+  return currentSession(entries, { kind: 'key', key: session }, {});
 }
 
 /** As the environment tells it; what it does not tell is not guessed. */
