@@ -35,6 +35,11 @@ export async function answered(
 ): Promise<Confirmed> {
   const found = await chat.state.takeAnswered(chat.asked(), kinds, id);
   if (found !== null) return found;
+  if (id === null && (await chat.state.hasAnswered(chat.asked()))) {
+    throw new RouterError('USAGE', 'that may be your earlier answer once more, so nothing was done', {
+      hint: 'press the button of the question, or write the answer with the word that it gives',
+    });
+  }
   throw new RouterError(
     'USAGE',
     'no question of yours is open here, or it was asked more than 2 minutes ago',
