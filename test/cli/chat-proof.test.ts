@@ -120,10 +120,23 @@ t.test('a pin that is not there is never said to be', async (t) => {
     { pinsPending: false, text: /active here.*this chat's pin is on it/s },
     'the run is the command itself',
   );
+  const same = {
+    key: 'agent:main:main',
+    was: slot.profileId,
+    is: slot.profileId,
+    result: 'pending' as const,
+  };
+  const before = await said(used({ pins: [same] }), look(), NOBODY, true);
+  t.match(before, { pinsPending: false }, 'OpenClaw had pinned the slot by itself');
   const unset = look({ entry: entryOf('agent:main:main', null) });
   t.match(await said(own, unset, NOBODY, true), { pinsPending: true }, 'unless it is not there');
   const lost = await said(used(), look({ entry: entryOf('agent:main:main', 'openai-codex:other') }));
   t.match(lost.text, /but this chat was pinned elsewhere in the meantime.*this chat's pin is not on it/s);
+  const bare = await said(used(), look({ entry: entryOf('agent:main:main', null) }));
+  t.match(
+    bare.text,
+    /which this chat follows; its own pin is not there any more.*is not pinned and follows it/s,
+  );
   const companions = [entryOf('a', slot.profileId), entryOf('b', null)];
   t.match((await said(used(), look({ companions }))).text, /1 of 2 companion entries synced/);
 });

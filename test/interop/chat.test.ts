@@ -216,7 +216,6 @@ async function fromHostile(t: Test, { host, me, slot }: Scene): Promise<void> {
   const state2 = `http://localhost:1455/auth/callback?code=ac_${CANARY}x&state=${CANARY}y`;
   const foreign = await telegram.ask(`/codex_auth finish ${state2}`, ANSWER);
   t.notMatch(foreign.map((one) => one.text).join('\n'), CANARY);
-  t.match(telegram.calls, { length: Number });
   t.ok(
     telegram.calls.some(({ method }) => method === 'deleteMessage') ||
       /[Dd]elete/.test(foreign.map((one) => one.text).join('\n')),

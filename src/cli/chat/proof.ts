@@ -79,12 +79,16 @@ function pinOf({ document, look, isIdle }: Used): Pin {
 }
 
 /** Whether one of these pins may still be lost, or is not set yet. @param isIdle as in `Used` */
-export function isPending(pins: UseDocument['pins'], { entry, companions }: Look, isIdle: boolean): boolean {
+export function isPending(
+  pins: UseDocument['pins'],
+  { entry, companions, slot }: Look,
+  isIdle: boolean,
+): boolean {
   const own = new Map(
     [entry, ...companions].flatMap((one) => (one === null ? [] : [[one.key, one.pinnedTo]])),
   );
-  // One that could not be set at all says what was.
-  const isThere = ({ key, was, is }: UseDocument['pins'][number]) => is !== was && own.get(key) === is;
+  // The look, not the command, says what is there: OpenClaw may have pinned the slot by itself before.
+  const isThere = ({ key, is }: UseDocument['pins'][number]) => is === slot.profileId && own.get(key) === is;
   return pins.some((pin) => pin.result === 'pending' && !(isIdle && isThere(pin)));
 }
 
