@@ -2,7 +2,7 @@ import t from 'tap';
 import { chatHost } from '../kit/chat-host.js';
 import { switched, waysTo } from '../kit/chat-switch.js';
 import { until } from '../kit/process.js';
-import { type Release, releasesToRun } from '../kit/releases.js';
+import { everyReleaseAsked, type Release, releasesToRun } from '../kit/releases.js';
 import { DAY, people } from '../kit/tokens.js';
 
 /** Those that keep a session's connection to the model, and with it the login that opened it, between turns. */
@@ -10,7 +10,10 @@ const KEEPING: readonly Release[] = ['2026.8.1', '2026.9.1', '2026.9.6'];
 
 const MAIN = 'agent:main:main';
 
-for (const release of KEEPING.filter((one) => releasesToRun().includes(one))) {
+// The newest stands for the others where time is short.
+const TRIED = everyReleaseAsked ? KEEPING : KEEPING.slice(-1);
+
+for (const release of TRIED.filter((one) => releasesToRun().includes(one))) {
   t.test(
     `${release}: a switch reaches a chat that was just at work, or says that it does not yet`,
     async (t) => {
