@@ -44,3 +44,8 @@ export function windowLabel(seconds: number | null): string {
 
 /** s */
 const HOUR = 3600;
+
+/** What is left, as it is shown: whole, and never a 0 for what is not used up yet. */
+export function leftText(percent: number): string {
+  return percent > 0 && percent < 1 ? '<1 %' : `${Math.round(percent)} %`;
+}

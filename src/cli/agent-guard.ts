@@ -33,7 +33,10 @@ export const DECISIONS: { readonly [command: string]: Decision } = {
   usage: LOOKS,
   explain: LOOKS,
   history: LOOKS,
-  doctor: { looks: ({ fix }) => fix !== true, ability: null },
+  doctor: {
+    looks: ({ fix, undo, bundle = true }) => fix !== true && undo === undefined && bundle === true,
+    ability: null,
+  },
   host: LOOKS,
   'host adopt': PLANS,
   'login status': LOOKS,

@@ -19,6 +19,8 @@ export interface Cli {
   say(line: string, facts?: object): void;
   /** Data: the one document with --json, else the text. Called once by a command that succeeds. */
   print(document: object, text: () => string): void;
+  /** Data that comes bit by bit, without an end that is known: with --json a document in a line of its own each time. */
+  stream(document: object, text: () => string): void;
   /** The exit status of a command that has printed its document and found something in it that a script must notice. */
   exitWith(status: ExitStatus): void;
   /** What `exitWith` was told last; `EXIT.ok` otherwise. */
@@ -47,6 +49,7 @@ export function cliOf(
       status = told;
     },
     say: (line, facts) => terminal.say(json ? encodeLine({ message: line, ...facts }) : line),
+    stream: (document, text) => terminal.write(`${json ? encodeLine(document) : text()}\n`),
     print: (document, text) => terminal.write(`${json ? encodeDocument(document) : text()}\n`),
   };
 }

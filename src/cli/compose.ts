@@ -17,7 +17,7 @@ import type { LoginIssuer } from '../router/login-issuer.js';
 import type { Revocation } from '../router/revocation.js';
 import type { TokenEndpoint } from '../router/token-endpoint.js';
 import type { UsageSource } from '../router/usage-source.js';
-import type { Host, HostFindings } from '../slot/host.js';
+import type { FoundHost, Host } from '../slot/host.js';
 import type { Residue } from '../slot/residue.js';
 import type { ArchiveOptions } from './archive-keys.js';
 import type { Cli } from './cli.js';
@@ -40,8 +40,8 @@ export interface Parts {
   /** Another OpenClaw of this machine. @throws HOST_NOT_FOUND */
   hostAt(stateDir: string): Promise<Host>;
   /** What was found of the host, whether or not it would be routed. */
-  findings(): Promise<HostFindings>;
-  residue(found: HostFindings): Promise<Residue>;
+  foundHost(): Promise<FoundHost>;
+  residue(found: FoundHost): Promise<Residue>;
   /** Our own lock; BUSY after a bounded wait. */
   withLock<T>(work: () => Promise<T>, waitMs?: number, signal?: AbortSignal): Promise<T>;
   /** The lock of one stored grant, to be taken before our own; BUSY after a bounded wait. */
@@ -126,9 +126,9 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
       return host;
     },
     hostAt: (stateDir) => findHost(cli, { stateDir }, uid, elsewhere(env)),
-    findings: async () => {
-      const { hostFindings } = await import('../openclaw/findings.js');
-      return hostFindings(locateDeps(cli, options, uid));
+    foundHost: async () => {
+      const { foundHost } = await import('../openclaw/found-host.js');
+      return foundHost(locateDeps(cli, options, uid));
     },
     residue: async (found) => (await import('../openclaw/residue.js')).findResidue(found),
     withLock: async (work, waitMs, signal) => {
@@ -233,8 +233,8 @@ function locateDeps(
     },
     reload: async (target, routed, expiresAt) =>
       (await import('../openclaw/reload.js')).reloadSlot(target, routed, expiresAt, cli.now),
-    held: async (target, slot, expiresAt) =>
-      (await import('../openclaw/reload.js')).heldInSlot(target, slot, expiresAt, cli.now),
+    held: async (target, slot, expiresAt, withinMs) =>
+      (await import('../openclaw/reload.js')).heldInSlot(target, slot, expiresAt, cli.now, withinMs),
     activeRuns: async (target, agent) =>
       (await import('../openclaw/reload.js')).runningSessions(target, agent),
   };

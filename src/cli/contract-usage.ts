@@ -1,24 +1,23 @@
 import * as z from 'zod';
-import { LAYERS, VERDICTS } from '../router/explain-layers.js';
 import { USAGE_STATES } from '../router/usage-result.js';
-import { done, milliseconds, note, person, slot } from './contract-parts.js';
+import { done, milliseconds, note, person } from './contract-parts.js';
 
-/** The documents of usage and explain; see contract.ts. */
+/** The documents of usage; see contract.ts. */
+
+const window = z.strictObject({
+  name: z.string().nullable().describe('null for the ordinary limit'),
+  label: z.string().describe('by its length: 5 h, week, ...'),
+  seconds: z.int().nullable(),
+  usedPercent: z.number(),
+  leftPercent: z.number(),
+  resetsAt: milliseconds.nullable(),
+});
 
 const limits = z.strictObject({
   plan: z.string().nullable(),
   allowed: z.boolean().nullable().describe('whether ordinary turns are let through; null: not told'),
   reached: z.boolean().describe('the ordinary limit, or what a workspace lets its member spend, is used up'),
-  windows: z.array(
-    z.strictObject({
-      name: z.string().nullable().describe('null for the ordinary limit'),
-      label: z.string().describe('by its length: 5 h, week, ...'),
-      seconds: z.int().nullable(),
-      usedPercent: z.number(),
-      leftPercent: z.number(),
-      resetsAt: milliseconds.nullable(),
-    }),
-  ),
+  windows: z.array(window),
   credits: z.strictObject({ unlimited: z.boolean(), balance: z.string().nullable() }).nullable(),
   spend: z
     .strictObject({
@@ -30,13 +29,18 @@ const limits = z.strictObject({
     .nullable(),
 });
 
-export const UsageDocument = z.strictObject({
-  ...done,
+/** About whom it is. */
+const meant = {
   meant: z.enum(['slot', 'selectors', 'all']),
   session: z
     .strictObject({ key: z.string().nullable(), why: z.string(), agent: z.string() })
     .nullable()
     .describe('without a selector: whose slot was looked at'),
+};
+
+export const UsageDocument = z.strictObject({
+  ...done,
+  ...meant,
   usage: z.array(
     z.strictObject({
       identity: person,
@@ -71,28 +75,25 @@ export const UsageDocument = z.strictObject({
   notes: z.array(note),
 });
 
-export const ExplainDocument = z.strictObject({
+export const UsageHistoryDocument = z.strictObject({
   ...done,
-  agrees: z.boolean().describe('no layer was seen to disagree'),
-  agent: z.string(),
-  slot,
-  session: z.strictObject({ key: z.string().nullable(), why: z.string() }),
-  layers: z
-    .array(
-      z.strictObject({
-        layer: z.enum(LAYERS),
-        identity: person.nullable().describe('whom this layer means'),
-        value: z
-          .string()
-          .nullable()
-          .describe('what stands there where that is nobody; for the label, the e-mail that is shown'),
-        readFrom: z.string(),
-        verdict: z.enum(VERDICTS),
-        why: z.string().nullable(),
-      }),
-    )
-    .describe('all seven, in their order'),
-  first: z.enum(LAYERS).nullable().describe('the first that disagrees'),
-  remedy: z.string().nullable().describe('the one command that mends it'),
+  ...meant,
+  since: milliseconds,
+  history: z.array(
+    z.strictObject({
+      identity: person,
+      stored: z.boolean().describe('of somebody who is not stored here nothing is kept'),
+      looks: z
+        .array(
+          z.strictObject({
+            at: milliseconds,
+            windows: z.array(window.omit({ usedPercent: true })),
+          }),
+        )
+        .describe(
+          'oldest first: when a whole percent had changed, else every half an hour that somebody looked',
+        ),
+    }),
+  ),
   notes: z.array(note),
 });

@@ -1,6 +1,5 @@
 import * as z from 'zod';
 import { SOURCES } from '../repo/repo.js';
-import { FINDING_CODES } from '../router/doctor.js';
 import { CHANGED_FIELDS } from '../router/import-difference.js';
 import { hostRouting } from './contract-hosts.js';
 import { accountId, done, listed, milliseconds, note, person, slot, userId } from './contract-parts.js';
@@ -29,9 +28,20 @@ export const ListDocument = z.strictObject({
   notes: z.array(note),
 });
 
+const key = z.strictObject({
+  kind: z.enum(['keychain', 'file', 'passphrase', 'credential']),
+  primary: z.boolean(),
+  addedAt: milliseconds,
+  path: z.string().nullable().describe('where the key file lies'),
+  where: z.string().nullable().describe('where the key lies, in words; null for what a person types'),
+});
+
+/** An error that is told and did not end the command. */
+const failure = z.strictObject({ code: z.string(), message: z.string(), hint: z.string().nullable() });
+
 export const StatusDocument = z.strictObject({
   ...done,
-  identities: z.int(),
+  identities: z.int().nullable().describe('null where the index cannot be read'),
   host: z
     .strictObject({
       stateDir: z.string(),
@@ -40,21 +50,46 @@ export const StatusDocument = z.strictObject({
       provider: z.string(),
     })
     .nullable(),
+  trouble: failure.nullable().describe('why there is no host; the command itself has succeeded'),
   slots: z.array(
     slot.extend({
       occupant: person.nullable(),
       stored: z.boolean(),
-      selectable: z.boolean(),
+      selectable: z.boolean().describe('order and lastGood lead to it, and to no other login'),
+      others: z.int().describe('other logins of the provider in the same store'),
       problem: z.string().nullable(),
+      gateway: z
+        .strictObject({
+          taken: z
+            .enum(['yes', 'no', 'no-gateway', 'unknown'])
+            .describe('whether the running gateway has what is in the slot'),
+          holds: person.nullable().describe('whose login it still has, where that can be told'),
+          why: z.string().nullable(),
+        })
+        .nullable()
+        .describe('null where there is no login that it could have'),
     }),
   ),
   session: z
-    .strictObject({ key: z.string().nullable(), why: z.string(), pinnedTo: z.string().nullable() })
+    .strictObject({
+      agent: z.string(),
+      key: z.string().nullable(),
+      why: z.string().describe('why it is the current one, or why none is'),
+      pinnedTo: z.string().nullable(),
+      pinnedBy: z
+        .enum(['person', 'host'])
+        .nullable()
+        .describe('host: OpenClaw itself, which may choose again'),
+      isSlot: z.boolean().nullable(),
+      companions: z.array(z.strictObject({ key: z.string(), pinnedTo: z.string().nullable() })),
+    })
     .nullable(),
   interrupted: z.strictObject({ at: milliseconds, step: z.enum(['begun', 'swapped']) }).nullable(),
   vault: z.strictObject({
-    exists: z.boolean(),
+    exists: z.boolean().nullable().describe('null where it cannot be read'),
+    folder: z.string().nullable(),
     keySources: z.array(z.string()),
+    keys: z.array(key.pick({ kind: true, primary: true, where: true })),
     warnings: z.array(z.string()),
   }),
   notes: z.array(note),
@@ -113,10 +148,7 @@ export const HostDocument = z.strictObject({
   ),
   locks: z.array(z.strictObject({ kind: z.enum(['file', 'transaction']), path: z.string() })),
   gateway: z.strictObject({ pid: z.int(), port: z.int() }).nullable(),
-  refusal: z
-    .strictObject({ code: z.string(), message: z.string(), hint: z.string().nullable() })
-    .nullable()
-    .describe('why nothing would be written here; the command itself has succeeded'),
+  refusal: failure.nullable().describe('why nothing would be written here; the command itself has succeeded'),
   residue: residue.nullable().describe('null without --residue'),
   notes: z.array(note),
 });
@@ -133,20 +165,6 @@ export const HostAdoptDocument = z.strictObject({
     z.strictObject({ accountId, userId, result: z.enum(['taken-home', 'imported', 'repo-newer']) }),
   ),
   doubted: z.array(person).describe('not used any more until they are logged in or imported again'),
-  notes: z.array(note),
-});
-
-export const DoctorDocument = z.strictObject({
-  ...done,
-  inDanger: z.boolean().describe('a login can be lost or spent twice; the exit status is 6 then'),
-  findings: z.array(
-    z.strictObject({
-      code: z.enum(FINDING_CODES),
-      danger: z.boolean(),
-      text: z.string(),
-      remedy: z.string().nullable().describe('the one command that mends it'),
-    }),
-  ),
   notes: z.array(note),
 });
 
@@ -229,12 +247,6 @@ export const ImportDocument = z.strictObject({
   notes: z.array(note),
 });
 
-const key = z.strictObject({
-  kind: z.enum(['keychain', 'file', 'passphrase', 'credential']),
-  primary: z.boolean(),
-  addedAt: milliseconds,
-  path: z.string().nullable().describe('where the key file lies'),
-});
 const vault = z.strictObject({
   exists: z.boolean(),
   folder: z.string(),

@@ -36,14 +36,21 @@ export async function main(
       if (isBuiltin('node:sqlite')) return;
       // A command without this option looks at no OpenClaw.
       if (command.options.some(({ long }) => long === '--state-dir')) {
-        const status = await (await import('./rerun.js')).rerunForSqlite(proc, cli, command.opts());
+        const options: { readonly bundle?: unknown } = command.opts();
+        // A report on what does not work tells that too.
+        const isReport = command.name() === 'doctor' && options.bundle !== undefined;
+        const { rerunForSqlite } = await import('./rerun.js');
+        const status = await rerunForSqlite(proc, cli, command.opts()).catch((error: unknown) => {
+          if (isReport) return null;
+          throw error;
+        });
         if (status !== null) throw new CarriedOut(status);
       }
     });
     await program.parseAsync(argv.length === 0 ? ['--help'] : argv, {
       from: 'user',
     });
-    return cli.status;
+    return cli.status === EXIT.interrupted ? (interruption.status ?? cli.status) : cli.status;
   } catch (error) {
     if (error instanceof CarriedOut) return error.status;
     const status = reportError(cli, error);

@@ -109,7 +109,17 @@ export function slotCommands(program: Command, cli: Cli): Commands {
           .option('--offline', 'ask nobody: the last known, with its age')
           .option('--timeout <seconds>', 'how long an answer may take, 15 unless told')
           .option('--session <key>', 'whose slot is meant, instead of that of the current session')
-          .option('--ascii', 'bars without special characters')
+          .option(
+            '--watch',
+            'again and again: drawn in place on a terminal, else lines; with --json a document in each',
+          )
+          .option('--interval <seconds>', 'how often --watch asks, 60 unless told, 15 at least')
+          .option(
+            '--history',
+            'what was left when it was looked at, as a chart on a terminal, else a table; asks nobody',
+          )
+          .option('--days <n>', 'how far back --history goes, 7 unless told')
+          .option('--ascii', 'bars and charts without special characters')
           .addOption(agent()),
       )
         .addHelpText(
@@ -118,6 +128,9 @@ export function slotCommands(program: Command, cli: Cli): Commands {
             ['codex-router usage', 'of who is active'],
             ['codex-router usage --all', 'of everybody, eight at a time'],
             ['codex-router usage work home --json', 'for programs'],
+            ['codex-router usage --all --watch', 'look on; q ends'],
+            ['codex-router usage --watch --json >> usage.ndjson', 'a JSON document in each line'],
+            ['codex-router usage --history --all --days 30', 'how it went'],
           ),
         )
         .action(async (selectors, options) =>
@@ -155,10 +168,23 @@ export function slotCommands(program: Command, cli: Cli): Commands {
         program
           .command('doctor')
           .description(
-            'what could cost a login: one login in two places, doubts, unfinished switches; only looks',
-          ),
+            'what is not as it should be: logins in danger, layers that disagree, locks, permissions; only looks',
+          )
+          .option('--fix', 'mend what can be mended, the smallest thing first, each after a sealed back-up')
+          .option('--undo [id]', 'take a mend back, the last one unless told')
+          .option('--bundle [file]', 'a report that names nobody, to paste into a bug report')
+          .addOption(agent())
+          .option('--session <key>', 'about this session instead of the current one'),
       )
-        .addHelpText('after', examples(['codex-router doctor'], ['codex-router doctor --json']))
+        .addHelpText(
+          'after',
+          examples(
+            ['codex-router doctor', 'looks, and says what --fix would do'],
+            ['codex-router doctor --fix', 'does it, one at a time'],
+            ['codex-router doctor --undo', 'takes the last mend back'],
+            ['codex-router doctor --bundle report.md', 'writes a report to read and to show'],
+          ),
+        )
         .action(async (options) => (await import('./commands/doctor.js')).runDoctor(cli, options)),
   };
 }

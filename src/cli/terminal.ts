@@ -2,6 +2,7 @@ import { fstatSync, statSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { EXIT_OF, RouterError } from '../errors.js';
 import type { Env } from '../os/folders.js';
+import { type LiveHeard, type LiveScreen, liveScreen } from './live-screen.js';
 
 export interface Choice<T extends string> {
   readonly value: T;
@@ -27,6 +28,8 @@ export interface Terminal {
   readonly isGone: boolean;
   /** Whether anything was written to stdout: then the command has given its answer. */
   readonly answered: boolean;
+  /** Whether who read stdout has gone: what goes on writing has to end by itself. */
+  readonly isUnheard: boolean;
   /** What talk goes to, where that is a terminal that can be drawn on (not TERM=dumb); else null. */
   readonly screen: Screen | null;
   /** The same for data: what stdout is. */
@@ -35,6 +38,8 @@ export interface Terminal {
   /** Shows `line` in place of the one it showed last, and '' nothing in its place. Only on a screen, and with nothing said in between. */
   rewrite(line: string): void;
   write(text: string): void;
+  /** Takes over `page`, until it is closed. Null where there is none. */
+  live(heard: LiveHeard): LiveScreen | null;
   ask<T extends string>(question: string, choices: readonly Choice<T>[]): Promise<T>;
   confirm(question: string): Promise<boolean>;
   /** @param mask shown in place of each character; '' for what is too long for that. */
@@ -54,7 +59,11 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
   // Node's streams and terminals are made when first needed: each costs milliseconds, and most commands need none.
   const isTerminal = (fd: number) =>
     proc.platform === 'win32' ? isatty(fd) : mayBeTerminal(fd) && isatty(fd);
-  const [out, talk] = [output(proc, 'stdout'), output(proc, 'stderr')];
+  let isUnheard = false;
+  const onUnheard = () => {
+    isUnheard = true;
+  };
+  const [out, talk] = [output(proc, 'stdout', onUnheard), output(proc, 'stderr', () => undefined)];
   let answered = false;
   const dumb = env.TERM === 'dumb';
   const isGone = () => [0, 1, 2].some((fd) => mayBeTerminal(fd) && !isatty(fd));
@@ -94,11 +103,19 @@ export function processTerminal(proc: NodeJS.Process, env: Env, signal: AbortSig
     get answered() {
       return answered;
     },
+    get isUnheard() {
+      return isUnheard;
+    },
     get screen() {
       return dumb || !isTerminal(2) ? null : screenOf(proc.stderr.columns);
     },
     get page() {
       return dumb || !isTerminal(1) ? null : screenOf(proc.stdout.columns);
+    },
+    live: (heard) => {
+      if (dumb || !isTerminal(1)) return null;
+      if (isTerminal(0)) watch();
+      return liveScreen(proc, isTerminal(0), heard);
     },
     say,
     rewrite: (line) => talk(`\r\u001b[2K${line}`),
@@ -147,7 +164,11 @@ function mayBeTerminal(fd: number): boolean {
  * Writes to stdout or stderr at once. The process's own stream takes over where that cannot be done: on Windows, whose
  * consoles take no UTF-8, and for a full pipe that somebody made non-blocking.
  */
-function output(proc: NodeJS.Process, name: 'stdout' | 'stderr'): (text: string) => void {
+function output(
+  proc: NodeJS.Process,
+  name: 'stdout' | 'stderr',
+  onUnheard: () => void,
+): (text: string) => void {
   const fd = name === 'stdout' ? 1 : 2;
   let direct = proc.platform !== 'win32';
   let stream: NodeJS.WriteStream | null = null;
@@ -161,7 +182,10 @@ function output(proc: NodeJS.Process, name: 'stdout' | 'stderr'): (text: string)
     }
     if (rest.length === 0) return;
     // Talk that cannot be written is lost: a command in the middle of its work must not end for it.
-    stream ??= proc[name].on('error', (error) => name === 'stdout' && endUnwritten(proc, error));
+    stream ??= proc[name].on('error', (error) => {
+      onUnheard();
+      if (name === 'stdout') endUnwritten(proc, error);
+    });
     stream.write(rest);
   };
 }

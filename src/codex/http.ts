@@ -56,7 +56,20 @@ export type HttpOutcome =
   | { readonly kind: 'unsent'; readonly why: string }
   | { readonly kind: 'unanswered'; readonly why: string }
   | { readonly kind: 'redirected'; readonly status: number; readonly why: string }
-  | { readonly kind: 'answered'; readonly status: number; readonly body: string };
+  | {
+      readonly kind: 'answered';
+      readonly status: number;
+      readonly body: string;
+      /** The headers of these names, verbatim; absent without them. */
+      readonly retryAfter?: string;
+      readonly date?: string;
+    };
+
+/** What is read of the headers of an answer. */
+interface Told {
+  readonly date?: string;
+  readonly 'retry-after'?: string;
+}
 
 /**
  * One request over one connection of its own, sent once: no retry, no redirect, no cookie, no keep-alive, no cache. TLS is
@@ -120,8 +133,10 @@ export async function send(deps: HttpDeps, request: HttpRequest): Promise<HttpOu
       ),
     );
     let status = 0;
-    stream.once('response', (response: { statusCode: number }) => {
+    let headers: Told = {};
+    stream.once('response', (response: { statusCode: number; headers?: Told }) => {
       status = response.statusCode;
+      headers = response.headers ?? {};
       clearTimeout(timers[2]);
     });
     const chunks: Buffer[] = [];
@@ -137,7 +152,15 @@ export async function send(deps: HttpDeps, request: HttpRequest): Promise<HttpOu
     if (status >= 300 && status < 400) {
       return { kind: 'redirected', status, why: `${host} answered with a redirect (${status})` };
     }
-    return { kind: 'answered', status, body: Buffer.concat(chunks).toString('utf8') };
+    const body = Buffer.concat(chunks).toString('utf8');
+    const { date, 'retry-after': retryAfter } = headers;
+    return {
+      kind: 'answered',
+      status,
+      body,
+      ...(retryAfter !== undefined && { retryAfter }),
+      ...(date !== undefined && { date }),
+    };
   } catch (error) {
     return {
       kind: sent ? 'unanswered' : 'unsent',

@@ -34,6 +34,7 @@ const Answered = z.looseObject({
   code_review_rate_limit: perhaps(RateLimit),
   additional_rate_limits: z.catch(z.nullish(z.array(z.unknown())), null),
   credits: perhaps(z.looseObject({ has_credits: flag, unlimited: flag, balance: figure })),
+  rate_limit_reached_type: perhaps(z.looseObject({ type: text })),
   spend_control: perhaps(z.looseObject({ reached: flag, individual_limit: perhaps(SpendLimit) })),
 });
 
@@ -66,7 +67,11 @@ export function parseUsage(body: string, now: number): { limits: Limits; named: 
     limits: {
       plan,
       allowed: ordinary?.allowed ?? null,
-      reached: ordinary?.limit_reached === true || ordinary?.allowed === false || spend?.reached === true,
+      reached:
+        ordinary?.limit_reached === true ||
+        ordinary?.allowed === false ||
+        spend?.reached === true ||
+        (data.rate_limit_reached_type?.type ?? '') !== '',
       windows,
       credits:
         credits && (credits.has_credits !== false || credits.unlimited === true)

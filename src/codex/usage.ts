@@ -13,9 +13,10 @@ export interface UsageSourceDeps extends HttpDeps {
 }
 
 /** `UsageAnswer` of the router's port, which documents every member. */
-type Answer =
+type Answer = { readonly aheadMs?: number } & (
   | { readonly kind: 'answered'; readonly limits: Limits; readonly named: Named }
-  | { readonly kind: Refusal; readonly why: string };
+  | { readonly kind: Refusal; readonly why: string; readonly retryAfterMs?: number }
+);
 
 type Refusal = 'expired' | 'rejected' | 'forbidden' | 'failed' | 'unreachable' | 'timeout';
 
@@ -30,6 +31,7 @@ export function usageSource(deps: UsageSourceDeps) {
     ): Promise<Answer> => {
       const patience = new AbortController();
       const timer = setTimeout(() => patience.abort(), waitMs);
+      const asked = deps.now();
       try {
         const outcome = await send(deps, {
           method: 'GET',
@@ -37,7 +39,15 @@ export function usageSource(deps: UsageSourceDeps) {
           headers: { authorization: `Bearer ${token.reveal()}`, 'chatgpt-account-id': accountId },
           signal: signal === undefined ? patience.signal : AbortSignal.any([patience.signal, signal]),
         });
-        if (outcome.kind === 'answered') return answerOf(outcome.status, outcome.body, deps.now());
+        if (outcome.kind === 'answered') {
+          const now = deps.now();
+          const answer = {
+            ...answerOf(outcome.status, outcome.body, now),
+            ...aheadOf(outcome.date, asked, now),
+          };
+          const retryAfterMs = retryAfterOf(outcome.retryAfter, now);
+          return answer.kind === 'answered' || retryAfterMs === null ? answer : { ...answer, retryAfterMs };
+        }
         if (patience.signal.aborted) {
           return { kind: 'timeout', why: `ChatGPT did not answer within ${Math.ceil(waitMs / 1000)} s` };
         }
@@ -47,6 +57,12 @@ export function usageSource(deps: UsageSourceDeps) {
       }
     },
   };
+}
+
+/** By the server's `Date` (RFC 9110, 6.6.1), at the middle of the request; nothing where it gives none. */
+function aheadOf(date: string | undefined, asked: number, answered: number): { readonly aheadMs?: number } {
+  const told = Date.parse(date ?? '');
+  return Number.isNaN(told) ? {} : { aheadMs: (asked + answered) / 2 - told };
 }
 
 function answerOf(status: number, body: string, now: number): Answer {
@@ -60,6 +76,18 @@ function answerOf(status: number, body: string, now: number): Answer {
   if (status === 401) return { kind: 'rejected', why };
   if (status === 403) return { kind: 'forbidden', why };
   return { kind: 'failed', why: status < 300 ? `${why} with nothing that tells of limits` : why };
+}
+
+/** RFC 9110, 10.2.3: whole seconds, or a date; null for anything else, and for what is past. */
+export function retryAfterOf(header: string | undefined, now: number): number | null {
+  const text = header?.trim() ?? '';
+  // A text that is neither is a date to no engine, but to some a year.
+  const ms = /^\d{1,9}$/.test(text)
+    ? Number(text) * 1000
+    : /[a-z]/i.test(text)
+      ? Date.parse(text) - now
+      : Number.NaN;
+  return Number.isFinite(ms) && ms > 0 ? ms : null;
 }
 
 /** The codes that are shown. */

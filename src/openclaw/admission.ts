@@ -47,7 +47,7 @@ export async function admitGrant(facts: AdmissionFacts, expiresAt: number, now: 
   }
   if ((traits.codexOverwrites || doubtful) && facts.isDefaultSlot) {
     const path = codexAuthPath(facts.env, facts.home);
-    if (await holdsLogin(path)) {
+    if ((await codexTokensAt(path)) !== null) {
       throw untrusted(
         `${who} copies Codex's own login (${path}) over the slot`,
         `codex-router import --take, or run OpenClaw with CODEX_HOME at an empty folder and say so here too${doubt}`,
@@ -56,33 +56,37 @@ export async function admitGrant(facts: AdmissionFacts, expiresAt: number, now: 
   }
 }
 
-function codexAuthPath(env: Env, home: string): string {
+/** Where OpenClaw looks for Codex's login. @throws USAGE for a relative CODEX_HOME */
+export function codexAuthPath(env: Env, home: string): string {
   const set = filled(env.CODEX_HOME);
   const folder = set === null ? join(home, '.codex') : absolutePath(set, home, 'CODEX_HOME');
   return join(folder, 'auth.json');
 }
 
-/** By OpenClaw's own test (3.28: `readCodexCliCredentials`): both tokens there. Text it cannot parse it ignores. */
-async function holdsLogin(path: string): Promise<boolean> {
+/** By OpenClaw's own test (3.28: `readCodexCliCredentials`): null unless both are there. Text it cannot parse it ignores. @throws IO */
+export async function codexTokensAt(
+  path: string,
+): Promise<{ readonly access: string; readonly refresh: string } | null> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return false;
+    if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return null;
     throw ioError(error, path, 'read');
   }
   try {
     const file: unknown = JSON.parse(text);
     const tokens = typeof file === 'object' && file !== null && 'tokens' in file ? file.tokens : null;
-    if (typeof tokens !== 'object' || tokens === null) return false;
-    const both = 'access_token' in tokens && 'refresh_token' in tokens;
-    return both && isFilled(tokens.access_token) && isFilled(tokens.refresh_token);
+    if (typeof tokens !== 'object' || tokens === null) return null;
+    if (!('access_token' in tokens) || !('refresh_token' in tokens)) return null;
+    const { access_token: access, refresh_token: refresh } = tokens;
+    return isFilled(access) && isFilled(refresh) ? { access, refresh } : null;
   } catch {
-    return false;
+    return null;
   }
 }
 
-function isFilled(value: unknown): boolean {
+function isFilled(value: unknown): value is string {
   return typeof value === 'string' && value !== '';
 }
 

@@ -19,10 +19,16 @@ export interface HostConfig {
   readonly sessionStore: string | null;
   /** The release that last wrote the file. */
   readonly lastTouched: string | null;
-  /** `auth.profiles`: ids with the mode and e-mail the person configured. */
+  /** `auth.profiles`: ids with the provider, mode and e-mail the person configured. */
   readonly profiles: {
-    readonly [id: string]: { readonly mode: string | null; readonly email: string | null };
+    readonly [id: string]: {
+      readonly provider: string | null;
+      readonly mode: string | null;
+      readonly email: string | null;
+    };
   };
+  /** `auth.order`, by provider as it is written; one that is no list of ids is left out, as OpenClaw refuses such a file. */
+  readonly order: { readonly [provider: string]: readonly string[] };
 }
 
 /**
@@ -43,10 +49,21 @@ function parseConfig(path: string, value: JsonObject): HostConfig {
   const profiles = Object.entries(configured).map(([id, found]) => {
     const where = `auth.profiles.${id}`;
     if (!isObject(found)) throw wrong(where);
+    const provider = textAt(found.provider, `${where}.provider`);
     const mode = textAt(found.mode, `${where}.mode`);
-    return [id, { mode, email: textAt(found.email, `${where}.email`) }] as const;
+    return [id, { provider, mode, email: textAt(found.email, `${where}.email`) }] as const;
   });
-  return { path, value, agents, sessionStore, lastTouched, profiles: Object.fromEntries(profiles) };
+  const order = ordersIn(value.auth);
+  return { path, value, agents, sessionStore, lastTouched, profiles: Object.fromEntries(profiles), order };
+}
+
+function ordersIn(auth: Json | undefined): HostConfig['order'] {
+  const orders = isObject(auth) && isObject(auth.order) ? Object.entries(auth.order) : [];
+  const lists = orders.flatMap(([provider, ids]): [string, readonly string[]][] => {
+    const named = Array.isArray(ids) ? ids.filter((id) => typeof id === 'string') : [];
+    return Array.isArray(ids) && named.length === ids.length ? [[provider, named]] : [];
+  });
+  return Object.fromEntries(lists);
 }
 
 /** Readers of the parts of one file: what is absent or null is empty, another type is refused by its place. */

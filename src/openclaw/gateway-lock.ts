@@ -21,8 +21,8 @@ interface GatewayLock {
   readonly startTime: number | null;
 }
 
-/** By hand, like all that `list` may read (docs/decisions/0006). Null for what is no lock. */
-function parseLock(text: string): GatewayLock | null {
+/** By hand, like all that `list` may read (docs/decisions/0006). Null for what is no lock. @throws SyntaxError */
+export function parseGatewayLock(text: string): GatewayLock | null {
   const value: unknown = JSON.parse(text);
   if (typeof value !== 'object' || value === null || !('pid' in value)) return null;
   const lock: { readonly [name: string]: unknown } = { ...value };
@@ -44,16 +44,24 @@ export async function runningGateway(
   stateDir: string,
   temporary: string = tmpdir(),
 ): Promise<RunningGateway | null> {
-  const uid = process.getuid?.();
-  const folder = uid === undefined ? 'openclaw' : `openclaw-${uid}`;
   const real = await realpath(stateDir).catch(() => stateDir);
-  const hash = createHash('sha256').update(configPath).digest('hex').slice(0, 8);
-  const inState = join(real, 'tmp', folder);
+  const name = gatewayLockName(configPath);
+  const inState = gatewayFolder(join(real, 'tmp'));
   return (
-    (await readLock(join(inState, `gateway.${hash}.lock`), { configPath }, true)) ??
+    (await readLock(join(inState, name), { configPath }, true)) ??
     (await readLock(join(inState, 'gateway.state.lock'), { stateDir: real }, true)) ??
-    (await readLock(join(temporary, folder, `gateway.${hash}.lock`), { configPath }, false))
+    (await readLock(join(gatewayFolder(temporary), name), { configPath }, false))
   );
+}
+
+/** Where the gateways of this user keep their locks, below the temporary folder that they have. */
+export function gatewayFolder(temporary: string): string {
+  const uid = process.getuid?.();
+  return join(temporary, uid === undefined ? 'openclaw' : `openclaw-${uid}`);
+}
+
+export function gatewayLockName(configPath: string): string {
+  return `gateway.${createHash('sha256').update(configPath).digest('hex').slice(0, 8)}.lock`;
 }
 
 async function readLock(
@@ -62,7 +70,7 @@ async function readLock(
   trusted: boolean,
 ): Promise<RunningGateway | null> {
   try {
-    const lock = parseLock(await readFile(path, 'utf8'));
+    const lock = parseGatewayLock(await readFile(path, 'utf8'));
     if (lock === null) return null;
     // From 8.1 on other programs that may not meet a gateway take the same lock.
     if ((lock.role ?? 'gateway') !== 'gateway') return null;

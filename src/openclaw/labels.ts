@@ -2,8 +2,8 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { RouterError } from '../errors.js';
 import { isObject, type Json } from '../json.js';
 import { ioError } from '../os/atomic.js';
-import { readFile } from '../os/files.js';
-import type { HostLabel, HostNote } from '../slot/host.js';
+import { readFile, stat } from '../os/files.js';
+import type { FileChange, HostLabel, HostNote } from '../slot/host.js';
 import { type HostConfig, readConfig } from './config.js';
 import { includesAlong, type Json5, withoutMember } from './json5-member.js';
 import { refuseForeignOwner } from './owner.js';
@@ -31,20 +31,26 @@ export function labelFor(place: LabelPlace, email: string | null): HostLabel | n
   return {
     shown,
     note: { code: 'CONFIG_NAMES_EMAIL', text },
-    mend: async (gatewayRuns) => await mend(place, gatewayRuns),
+    mend: async (gatewayRuns, before) => await mend(place, gatewayRuns, before),
   };
 }
+
+type Heard = (change: FileChange) => Promise<void>;
 
 /** Through 9.1, as far as was tried, a gateway restarts itself for a change there; 9.6 takes it over. */
 const TAKES_OVER = '2026.9.6';
 
-async function mend(place: LabelPlace, gatewayRuns: boolean): Promise<HostNote> {
+async function mend(
+  place: LabelPlace,
+  gatewayRuns: boolean,
+  before: Heard = async () => undefined,
+): Promise<HostNote> {
   const { config, profileId, release } = place;
   if (gatewayRuns && restartsFor(config, release)) {
     const text = `the e-mail that openclaw.json gives ${profileId} was left: the running gateway would restart itself for that change. Stop it, then codex-router use --fix-labels again`;
     return { code: 'LABEL_LEFT', text };
   }
-  await removeLabel(place);
+  await removeLabel(place, before);
   const text = `the e-mail that openclaw.json gave ${profileId} was taken out; OpenClaw now shows that of the login`;
   return { code: 'LABEL_REMOVED', text };
 }
@@ -62,12 +68,16 @@ function restartsFor({ value }: HostConfig, release: Release | null): boolean {
  * @throws HOST_FOREIGN_OWNER, HOST_UNREADABLE, HOST_BUSY when somebody keeps writing them, IO; the files are then as they were,
  * or without the e-mail.
  */
-async function removeLabel({ config, profileId, uid }: LabelPlace): Promise<void> {
+async function removeLabel({ config, profileId, uid, release }: LabelPlace, before: Heard): Promise<void> {
   const { default: json5 } = await import('json5');
   const path = ['auth', 'profiles', profileId, 'email'];
   for (const [file, rest] of await filesWith(config.path, path, json5, 0)) {
     await refuseForeignOwner([file], uid);
-    await removeFrom(file, rest, json5);
+    const restarts = restartsFor(config, release);
+    await removeFrom(file, rest, json5, async (bytes, next) => {
+      const mode = (await stat(file)).mode & 0o7777;
+      await before({ path: file, mode, bytes, next: Buffer.from(next, 'utf8'), restarts });
+    });
   }
   if ((await readConfig(config.path)).profiles[profileId]?.email) {
     throw unreadable(config.path, `it still names an e-mail for ${profileId}`);
@@ -95,13 +105,19 @@ async function filesWith(
   return found;
 }
 
-async function removeFrom(file: string, path: readonly string[], json5: Json5): Promise<void> {
+async function removeFrom(
+  file: string,
+  path: readonly string[],
+  json5: Json5,
+  before: (bytes: Buffer, next: string) => Promise<void>,
+): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     const bytes = await bytesOf(file);
     const text = bytes.toString('utf8');
     if (!Buffer.from(text, 'utf8').equals(bytes)) throw unreadable(file, 'it is not UTF-8 text');
     const next = edited(file, text, path, json5);
     if (next === null) return;
+    await before(bytes, next);
     if (await writeUnchanged(file, next, bytes)) return;
     if (attempt === 5) throw busy(file);
   }

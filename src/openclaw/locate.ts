@@ -5,6 +5,7 @@ import type { Slot } from '../slot/slot.js';
 import { type AdapterDeps, type Adapters, directAdapters } from './adapters.js';
 import { admitGrant } from './admission.js';
 import { type AgentStores, existingSlots, groupSlots, noSuchAgent } from './agents.js';
+import { choosingOf } from './choosing.js';
 import { agentId, type HostConfig } from './config.js';
 import { type Examined, examine } from './examine.js';
 import { findGround, type Ground, type GroundDeps } from './ground.js';
@@ -14,7 +15,7 @@ import type { LockPatience } from './locks.js';
 import { readOwner, removeOwner, writeOwner } from './owner-file.js';
 import { type HostOptions, profileDir } from './places.js';
 import { compareVersions, type Release, traitsOf } from './release.js';
-import type { Patience } from './store-file.js';
+import { PATIENCE, type Patience } from './store-file.js';
 
 /** What `reload` and `activeRuns` need to know of the host to reach its gateway. */
 export interface ReloadTarget {
@@ -38,7 +39,12 @@ export interface LocateDeps extends GroundDeps {
   /** Without it a switch is said to take effect after a reload. */
   readonly reload?: (target: ReloadTarget, slot: Slot, expiresAt: number | null) => Promise<ReloadOutcome>;
   /** Without it nobody can tell what a gateway holds. */
-  readonly held?: (target: ReloadTarget, slot: Slot, expiresAt: number) => Promise<GatewayHolds>;
+  readonly held?: (
+    target: ReloadTarget,
+    slot: Slot,
+    expiresAt: number,
+    withinMs?: number,
+  ) => Promise<GatewayHolds>;
   /** Without it nobody can tell which sessions are in a turn. As the port Host has it. */
   readonly activeRuns?: (target: ReloadTarget, agent: string) => Promise<ReadonlySet<string> | null>;
 }
@@ -124,12 +130,21 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
       }
       return await deps.reload(await reported(), slot, expiresAt);
     },
-    held: async (slot, expiresAt) =>
-      (await deps.held?.(await reported(), slot, expiresAt)) ?? { kind: 'unknown', why: 'nobody asks it' },
+    held: async (slot, expiresAt, withinMs) =>
+      (await deps.held?.(await reported(), slot, expiresAt, withinMs)) ?? {
+        kind: 'unknown',
+        why: 'nobody asks it',
+      },
+    choosing: choosingOf(config, provider, release),
     activeRuns: async (agent) => (await deps.activeRuns?.(target, agentId(agent))) ?? null,
     owner: async () => await readOwner(stateDir, deps.torn),
     claim: async (owner, instead) => await writeOwner(stateDir, ground.uid, owner, instead),
     disown: async (owner) => await removeOwner(stateDir, ground.uid, owner),
+    troubles: async () => {
+      const { hostTroubles } = await import('./troubles.js');
+      const { platform, torn = PATIENCE } = deps;
+      return await hostTroubles({ ground, found, stores, traits, profileId, env, platform, torn });
+    },
     labelFor: (email) => labelFor({ config, profileId, release, uid: ground.uid }, email),
   };
 }

@@ -39,7 +39,8 @@ export async function inspectHolder(path: string, staleMs: number): Promise<Hold
   return Date.now() > until ? { kind: 'stale', text } : { kind: 'held', pid, until };
 }
 
-function parsePayload(text: string): {
+/** What a lock's text says of its holder; null for what it does not say, and all of it for text that is no lock's. */
+export function parsePayload(text: string): {
   pid: number | null;
   createdAt: number | null;
   starttime: number | null;

@@ -5,7 +5,7 @@ import type { Holding } from '../holding.js';
 import type { Identity } from '../identity.js';
 import { isObject, type Json, type JsonObject } from '../json.js';
 import { Secret } from '../secret.js';
-import type { Neighbour, Occupant } from '../slot/slot.js';
+import type { Neighbour, Occupant, Remains } from '../slot/slot.js';
 
 /**
  * auth-profiles.json, carried whole: `raw` is what the file held, unknown fields and key order included. The groups are
@@ -117,7 +117,7 @@ export function parseEntry(
 ): Exclude<Occupant, { kind: 'absent' }> {
   if (!isObject(entry)) throw unreadableEntry(place, 'it is not an object');
   const foreign = foreignKind(entry, place.provider);
-  if (foreign !== null) return { kind: 'foreign', what: foreign };
+  if (foreign !== null) return damagedOrForeign(entry, foreign);
   const fence = fenceOf(entry);
   if (fence !== null) return fencedLogin(place, entry, fence);
   const accessToken = new Secret(tokenAt(place, entry, 'access'));
@@ -131,7 +131,7 @@ export function parseEntry(
   const idSecret = idToken ? new Secret(idToken) : null;
   const identity = ownerOf(accessToken, { accountId, idToken: idSecret, email, plan });
   if (typeof identity === 'string') {
-    return { kind: 'foreign', what: `a login whose owner cannot be told (${identity})` };
+    return damagedOrForeign(entry, `a login whose owner cannot be told (${identity})`);
   }
   return {
     kind: 'login',
@@ -147,6 +147,16 @@ export function parseEntry(
     hostFields: Object.fromEntries(Object.entries(entry).filter(([key]) => !INTERPRETED.has(key))),
     selection: isObject(stats) ? stats : null,
   };
+}
+
+function damagedOrForeign(entry: JsonObject, what: string): Extract<Occupant, { kind: 'foreign' }> {
+  const { access, refresh } = entry;
+  const isSealed = (entry.oauthRef ?? null) !== null;
+  const isGone = (refresh ?? '') === '';
+  if ((entry.type ?? entry.mode) !== 'oauth' || isSealed) return { kind: 'foreign', what };
+  const areOf: Remains['areOf'] = ({ accessToken, refreshToken }) =>
+    isGone ? access === accessToken.reveal() : refresh === refreshToken.reveal();
+  return { kind: 'foreign', what, remains: { areOf } };
 }
 
 /** What stands where the tokens were while, or since, the host refreshed them (9.4: `oauth-refresh-marker.ts`). */

@@ -32,6 +32,7 @@ export async function heldInSlot(
   { address }: Slot,
   expiresAt: number,
   now: () => number,
+  withinMs?: number,
 ): Promise<GatewayHolds> {
   const { heldByGateway } = await import('./gateway-held.js');
   return await heldByGateway({
@@ -42,6 +43,7 @@ export async function heldInSlot(
     profileId: address.profileId,
     expiresAt,
     now,
+    ...(withinMs !== undefined && { limits: { exchange: withinMs, command: withinMs } }),
   });
 }
 

@@ -6,7 +6,7 @@ import type { Identity } from '../identity.js';
 import { isObject, type JsonObject } from '../json.js';
 import { lstat, readdir, readFile } from '../os/files.js';
 import { Secret } from '../secret.js';
-import type { FoundStore, HostFindings } from '../slot/host.js';
+import type { FoundHost, FoundStore } from '../slot/host.js';
 import type { Residue, ResidueFile, ResidueLogin } from '../slot/residue.js';
 import { type FoundToken, hashOf, isDatabase, tokensIn, tokensInPages } from './found-tokens.js';
 import { lookAt } from './sqlite-store.js';
@@ -21,12 +21,25 @@ const PASSED =
 /** Names under which a store, a copy of one or a database can lie; transcripts (`*.jsonl`) are not among them. */
 const LOOKED_AT = /\.(json|json5|sqlite|sqlite3|db)$|\.(bak|old|orig|backup|save|tmp)\b|\.migrated-|-wal$/;
 
+/** What the look needs of what was found. */
+export type FoundPlace = Pick<FoundHost, 'stateDir' | 'stores' | 'profileId' | 'refusal'>;
+
+/** How much of it is looked at. */
+export interface ResidueLook {
+  readonly files: 'all' | 'all-but-databases';
+  /** ms in all; what is left then is told as not looked at. */
+  readonly ms: number;
+}
+
+const ALL: ResidueLook = { files: 'all', ms: Number.POSITIVE_INFINITY };
+
 /**
  * Lists the logins that OpenClaw's own archives, leftovers and unused database pages keep, by whose they are. Reads only, and the
  * tokens go no further than a comparison in memory. Symlinks are not followed.
  * @param found which store is read by this release and which is a leftover.
  */
-export async function findResidue(found: HostFindings): Promise<Residue> {
+export async function findResidue(found: FoundPlace, look: ResidueLook = ALL): Promise<Residue> {
+  const until = performance.now() + look.ms;
   const held = await heldTokens(found);
   const walk: Walk = { files: [], passed: [] };
   await walkFolder(found.stateDir, 0, walk);
@@ -35,6 +48,11 @@ export async function findResidue(found: HostFindings): Promise<Residue> {
   const files: ResidueFile[] = [];
   for (const path of walk.files) {
     if (path.endsWith('-wal')) continue;
+    if (look.files !== 'all' && /\.(sqlite|sqlite3|db)$/.test(path)) continue;
+    if (performance.now() > until) {
+      walk.passed.push({ path, reason: 'there was no time left to look at it and what comes after it' });
+      break;
+    }
     try {
       const file = await residueOf(path, found, held, walk);
       if (file !== null) files.push(file);
@@ -80,7 +98,7 @@ async function walkFolder(folder: string, depth: number, walk: Walk): Promise<vo
 /** Null when it holds no login beside those it is there for. */
 async function residueOf(
   path: string,
-  found: HostFindings,
+  found: FoundPlace,
   held: Held,
   walk: Walk,
 ): Promise<ResidueFile | null> {
@@ -107,7 +125,7 @@ async function residueOf(
   return sealedOf(path, text, stat, held);
 }
 
-function isWaiting(stores: readonly FoundStore[], { refusal }: HostFindings): boolean {
+function isWaiting(stores: readonly FoundStore[], { refusal }: FoundPlace): boolean {
   return stores.length > 0 && refusal !== null;
 }
 
@@ -202,7 +220,7 @@ interface Held {
   readonly sealed: Set<string>;
 }
 
-async function heldTokens({ stores, profileId }: HostFindings): Promise<Held> {
+async function heldTokens({ stores, profileId }: FoundPlace): Promise<Held> {
   const held: Held = { tokens: new Map(), sealed: new Set() };
   for (const { path, format, holds, state } of stores) {
     if (holds !== 'logins' || state !== 'used') continue;

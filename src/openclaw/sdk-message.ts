@@ -3,6 +3,7 @@ import { parseAccountId, parseUserId } from '../identity.js';
 import type { JsonObject } from '../json.js';
 import { Secret } from '../secret.js';
 import type { PinOutcome } from '../slot/pins.js';
+import type { Choice } from '../slot/slot.js';
 import type { StoreShape } from './store-document.js';
 
 /** What the helper is asked, one JSON line each on its stdin. The tokens in them go through this pipe and nowhere else. */
@@ -16,6 +17,8 @@ export type SdkRequest =
       readonly put: SentHolding | null | 'keep';
       readonly takeOut: readonly string[];
       readonly beside?: readonly { readonly profileId: string; readonly holding: SentHolding }[];
+      readonly choose?: Choice;
+      readonly wake?: boolean;
       /** ms epoch */
       readonly now: number;
     }

@@ -39,7 +39,7 @@ export function sdkSlot(place: SdkSlotPlace): Slot {
 async function replace(
   { address, sdk, agentDir, now }: SdkSlotPlace,
   shape: StoreShape,
-  { expect, put, takeOut, beside }: SlotChange,
+  { expect, put, takeOut, beside, choose, wake }: SlotChange,
 ): Promise<SlotReading> {
   const sent = put === null || put === 'keep' ? put : encodeHolding(put);
   const arriving = beside?.map(({ profileId, holding }) => ({ profileId, holding: encodeHolding(holding) }));
@@ -51,6 +51,8 @@ async function replace(
     put: sent,
     takeOut,
     ...(arriving !== undefined && { beside: arriving }),
+    ...(choose !== undefined && { choose }),
+    ...(wake !== undefined && { wake }),
     now: now(),
   } as const;
   const answer = await sdk.ask(request, 'SLOT_UNREADABLE');

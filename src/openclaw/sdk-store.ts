@@ -127,20 +127,22 @@ export async function readStore(auth: Module, agentDir: string | null): Promise<
 
 /** Compares and writes under one lock of OpenClaw. @throws Trouble */
 export async function replace(auth: Module, request: SdkRequest & { op: 'replace' }): Promise<SdkAnswer> {
-  const { agentDir, shape, expect, takeOut, now } = request;
+  const { agentDir, shape, expect, takeOut, choose, wake, now } = request;
   const beside = request.beside?.map(({ profileId, holding }) => ({
     profileId,
     holding: decodeHolding(holding),
   }));
   const arriving = beside === undefined ? {} : { beside };
   const put = request.put === null || request.put === 'keep' ? request.put : decodeHolding(request.put);
+  const optional = { ...(choose !== undefined && { choose }), ...(wake !== undefined && { wake }) };
+  const change = { put, takeOut, ...arriving, ...optional };
   let changed = false;
   await update(auth, agentDir, (store) => {
     const document = documentOf(store);
     const before = { profiles: document, state: null };
     changed = revisionOf(shape, before) !== expect || isTaken(before, arriving);
     if (changed) return false;
-    apply(store, document, changedDocuments(shape, before, { put, takeOut, ...arriving }, now).profiles);
+    apply(store, document, changedDocuments(shape, before, change, now).profiles);
     return true;
   });
   return changed ? { stage: 'changed' } : { stage: 'store', store: await readStore(auth, agentDir) };

@@ -1,4 +1,5 @@
 import { isObject, type Json, type JsonObject } from '../json.js';
+import type { Choice } from '../slot/slot.js';
 
 /**
  * Order, lastGood and usageStats: how OpenClaw chooses among the profiles of a provider. The same three groups lie in
@@ -27,6 +28,12 @@ export function isSelectable(
     lookUp(layers, 'lastGood', key.provider) === key.profileId &&
     !layers.some((layer) => namesRenamed(layer, key.provider))
   );
+}
+
+/** Null when it is silent. */
+export function lastGoodIn(layers: readonly JsonObject[], provider: string): string | null {
+  const good = lookUp(layers, 'lastGood', provider);
+  return typeof good === 'string' ? good : null;
 }
 
 /** The ids that order and lastGood name; empty when both are silent. */
@@ -98,6 +105,12 @@ export function leaveChoice(doc: JsonObject, provider: string, ids: readonly str
   return setIn(ordered, 'lastGood', provider, ids[0]);
 }
 
+/** Puts a choice back as it once was. */
+export function putChoice(doc: JsonObject, provider: string, { order, lastGood }: Choice): JsonObject {
+  const ordered = setIn(doc, 'order', provider, order === null ? undefined : [...order]);
+  return setIn(ordered, 'lastGood', provider, lastGood ?? undefined);
+}
+
 /** Takes a profile out of everything that chooses, so that OpenClaw falls to what is left. */
 export function deselect(doc: JsonObject, key: SelectionKey): JsonObject {
   const order = isObject(doc.order) ? doc.order[key.provider] : undefined;
@@ -148,6 +161,14 @@ export function meaningfulStats(stats: JsonObject | null, now: number): JsonObje
   if (running) return stats;
   const rest = Object.fromEntries(Object.entries(stats).filter(([key]) => !COOLING.includes(key)));
   return Object.keys(rest).length > 0 ? rest : null;
+}
+
+/** Without what was counted against a profile. */
+export function awake(doc: JsonObject, profileId: string): JsonObject {
+  const stats = statsOf([doc], profileId);
+  if (!isObject(stats)) return doc;
+  // In no time that is, nothing still runs.
+  return setStats(doc, profileId, meaningfulStats(stats, Number.POSITIVE_INFINITY));
 }
 
 /** `doc[group][key]` set or (undefined) removed, everything else and its order kept; an emptied group goes too. */

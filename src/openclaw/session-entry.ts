@@ -16,7 +16,7 @@ export function parseSessionEntry(key: string, entry: JsonObject): SessionEntry 
     key,
     updatedAt: typeof entry.updatedAt === 'number' ? entry.updatedAt : 0,
     pinnedTo: pinOf(entry),
-    pinSource: text(entry.authProfileOverrideSource),
+    pinSource: text(entry.authProfileOverrideSource) ?? (isCounted(entry) ? 'auto' : null),
     channel:
       text(entry.channel) ??
       text(entry.lastChannel) ??
@@ -31,6 +31,11 @@ export function parseSessionEntry(key: string, entry: JsonObject): SessionEntry 
     ...(nativeChat !== null && { nativeChat }),
     ...(sessionId !== null && { sessionId }),
   };
+}
+
+/** A pin without a source and with a compaction count is OpenClaw's own (3.28 to 9.6). */
+function isCounted({ authProfileOverrideCompactionCount: count }: JsonObject): boolean {
+  return typeof count === 'number';
 }
 
 function objectAt(value: Json | undefined): JsonObject {

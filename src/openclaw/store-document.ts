@@ -4,14 +4,17 @@ import { isObject, type Json, type JsonObject } from '../json.js';
 import type { Neighbour, Occupant, Revision, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js';
 import { type EntryPlace, encodeEntry, parseEntry, parseNeighbour, providerOf } from './profiles.js';
 import {
+  awake,
   deselect,
   forgetProvider,
   forgetRenamed,
   isSelectable,
   isSilent,
+  lastGoodIn,
   leaveChoice,
   meaningfulStats,
   namedBy,
+  putChoice,
   select,
   setIn,
   setStats,
@@ -91,6 +94,7 @@ export function readingOf(
         ? isSilent(layers, key)
         : isSelectable(layers, key, loginIds(shape, documents)),
     order: Array.isArray(storedOrderOrNone(shape, documents)) ? storedOrder(shape, documents) : null,
+    lastGood: lastGoodIn(layers, provider),
     named: namedBy(layers, provider),
   };
 }
@@ -134,7 +138,7 @@ export function isTaken(documents: StoreDocuments, { beside = [] }: Pick<SlotCha
 export function changedDocuments(
   shape: StoreShape,
   documents: StoreDocuments,
-  { put, beside, ...change }: Omit<SlotChange, 'expect'>,
+  { put, beside, choose: given, wake, ...change }: Omit<SlotChange, 'expect'>,
   now: number,
 ): { readonly profiles: JsonObject; readonly state: JsonObject | null } {
   const { provider, profileId } = shape;
@@ -156,7 +160,9 @@ export function changedDocuments(
   const arriving = (beside ?? []).map((one) => one.profileId);
   const choose = (doc: JsonObject): JsonObject => {
     let next = forgetRenamed(doc, provider, profilesOf({ profiles, state: null }));
-    if (beside !== undefined) next = leaveChoice(next, provider, choicesIn(shape, after, arriving));
+    if (put === 'keep' && wake) next = awake(next, profileId);
+    else if (put === 'keep' && given !== undefined) next = putChoice(next, provider, given);
+    else if (beside !== undefined) next = leaveChoice(next, provider, choicesIn(shape, after, arriving));
     else if (put === null) next = deselect(next, key);
     else if (put === 'keep' && shape.overMain && !occupied) next = forgetProvider(next, key);
     else next = select(next, key, kept);

@@ -160,4 +160,12 @@ export async function removeLeftovers(target: string): Promise<void> {
   }
 }
 
+/** Whether it is a name that `temporaryBeside` gives. */
+export function isTemporary(name: string): boolean {
+  return (
+    name.startsWith('.') && TEMPORARY.test(name.slice(-UUID_AND_END)) && name.at(-UUID_AND_END - 1) === '.'
+  );
+}
+
+const UUID_AND_END = 40;
 const TEMPORARY = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;

@@ -2,6 +2,7 @@ import {
   closeSync,
   constants,
   type Dirent,
+  fchmodSync,
   fdatasyncSync,
   fstatSync,
   fsyncSync,
@@ -48,6 +49,8 @@ export interface FileHandle {
   writeFile(text: string | Uint8Array): Promise<void>;
   sync(): Promise<void>;
   datasync(): Promise<void>;
+  /** The permission bits of what is open, whatever its name means by now. */
+  chmod(mode: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -81,6 +84,7 @@ export async function open(
     writeFile: async (text) => writeFileSync(fd, text),
     sync: async () => fsyncSync(fd),
     datasync: async () => fdatasyncSync(fd),
+    chmod: async (mode) => fchmodSync(fd, mode),
     close: async () => closeSync(fd),
   };
 }

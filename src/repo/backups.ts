@@ -49,6 +49,16 @@ export async function backupFiles(folder: string): Promise<readonly BackupFile[]
   return files.sort((a, b) => b.at - a.at || a.id.localeCompare(b.id));
 }
 
+/** Those that the next back-up deletes: older than 30 days, or beyond the newest 20 of their identity. @param now ms epoch @throws IO */
+export async function backupsPastKeeping(folder: string, now: number): Promise<readonly BackupFile[]> {
+  const counted = new Map<string, number>();
+  return (await backupFiles(folder)).filter(({ record, at }) => {
+    const place = (counted.get(record) ?? 0) + 1;
+    counted.set(record, place);
+    return place > MOST || at < now - LONGEST;
+  });
+}
+
 /** @param fresh is kept wherever a clock that went back has put it: it may hold the only copy. */
 async function pruneBackups(folder: string, record: string, now: number, fresh: string): Promise<void> {
   const others = (await backupNames(folder)).filter((file) => file !== fresh);

@@ -1,3 +1,5 @@
+import { dirname } from 'node:path';
+import { RouterError } from '../errors.js';
 import type { IdentityKey } from '../identity.js';
 import { unlinkDurably } from '../os/atomic.js';
 import { type RepoFiles, recordName } from './files.js';
@@ -51,4 +53,20 @@ export async function removeIdentity(
   await unlinkDurably(files.records, `${name}.damaged`);
   const { removeBackups } = await import('./backups.js');
   await removeBackups(files.backups, name);
+  await forgetUsage(dirname(files.index), key);
+}
+
+/** What was left to whom is nothing that a removal may fail for: the next look at anybody takes out who is no longer stored. */
+async function forgetUsage(data: string, key: IdentityKey): Promise<void> {
+  const [{ usageFileIn }, { usageHistoryIn }] = await Promise.all([
+    import('./usage-file.js'),
+    import('./usage-history.js'),
+  ]);
+  for (const forget of [usageFileIn(data).forget, usageHistoryIn(data).forget]) {
+    try {
+      await forget(key);
+    } catch (error) {
+      if (!(error instanceof RouterError)) throw error;
+    }
+  }
 }

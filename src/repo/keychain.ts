@@ -37,7 +37,7 @@ export interface Keychain {
   close(): void;
 }
 
-const SERVICE = 'codex-router';
+export const SERVICE = 'codex-router';
 
 /** Starts nothing and loads nothing until a method is called. */
 export function openKeychain(deps: KeychainDeps): Keychain {

@@ -25,6 +25,8 @@ export interface UsageFile {
    * @throws VAULT_NEWER for a later release's, which is left; IO
    */
   keep(fresh: LastUsages, isKept: (key: string) => boolean): Promise<void>;
+  /** Nothing of this identity is left; a file that cannot be understood goes whole. Under the router lock. @throws VAULT_NEWER, IO */
+  forget(key: string): Promise<void>;
 }
 
 const window = z.object({
@@ -75,12 +77,16 @@ export function usageFileIn(data: string): UsageFile {
       throw error;
     }
   };
+  const keep: UsageFile['keep'] = async (fresh, isKept) => {
+    const all = [...(await readOrForget()), ...fresh].filter(([key]) => isKept(key));
+    const text = JSON.stringify({ version: FORMAT_VERSION, usage: Object.fromEntries(all) }, null, 2);
+    await writeAtomic(path, `${text}\n`);
+  };
   return {
     read,
-    keep: async (fresh, isKept) => {
-      const all = [...(await readOrForget()), ...fresh].filter(([key]) => isKept(key));
-      const text = JSON.stringify({ version: FORMAT_VERSION, usage: Object.fromEntries(all) }, null, 2);
-      await writeAtomic(path, `${text}\n`);
+    keep,
+    forget: async (key) => {
+      if ((await readTextOrNull(path)) !== null) await keep(new Map(), (one) => one !== key);
     },
   };
 }

@@ -4,6 +4,7 @@ import { ioError, syncFolder } from '../os/atomic.js';
 import { removeTree } from '../os/belongings.js';
 import { readdir, rmdir } from '../os/files.js';
 import { readTextOrNull } from './format.js';
+import { HOUSE_FOLDERS, roleInData, roleInFolder, SETTINGS_FILE } from './house-files.js';
 import { forgetKey } from './key-source.js';
 import { keychainAccount } from './keychain.js';
 import type { VaultDeps } from './vault.js';
@@ -23,27 +24,6 @@ export interface Remains {
   readonly backUps: number;
 }
 
-const DAMAGED = '(\\.damaged)?';
-const TEMPORARY = /^\..+\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
-const FILES = new RegExp(
-  `^(index\\.json|journal\\.jsonl|pending-login\\.json|usage\\.json|chat-state\\.json|room)${DAMAGED}$`,
-);
-/** By folder: the names that are ours. A throw-away Codex home goes whole: who asks for it has seen that it holds no login. */
-const FOLDERS: { readonly [folder: string]: RegExp } = {
-  records: new RegExp(`^[0-9a-f]{32}${DAMAGED}$`),
-  backups: new RegExp(`^\\d{13,16}-[0-9a-f]{32}-[0-9a-f]{8}${DAMAGED}$`),
-  locks: /^[0-9a-f]{32}$/,
-  'codex-homes': /^[1-9]\d*-\d+-[0-9a-f]{12}$/,
-  arriving: /^[1-9]\d*-\d+-[0-9a-f]{12}\.json$/,
-  'chat-logins': /^[0-9a-f]{32}\.json$/,
-};
-
-/** What a person has set; beside the key file, in the config folder. */
-const SETTINGS = 'config.json';
-
-/** Held while this runs, and gone with its release. */
-const LOCK = 'router.lock';
-
 /** What would be removed, in that order. @throws VAULT_NEWER, VAULT_DAMAGED, IO */
 export async function lookAtRemains(deps: VaultDeps): Promise<Remains> {
   const { data } = deps.folders;
@@ -53,19 +33,20 @@ export async function lookAtRemains(deps: VaultDeps): Promise<Remains> {
   const leaves: string[] = [];
   for (const name of await namesIn(data)) {
     const path = join(data, name);
-    const inside = FOLDERS[name];
-    if (name === LOCK || name === basename(vaultPath(deps.folders)) || keyFiles.has(path)) continue;
-    if (inside === undefined) (FILES.test(name) || TEMPORARY.test(name) ? ours : leaves).push(path);
+    const role = roleInData(name);
+    if (role === 'lock' || role === 'vault' || keyFiles.has(path)) continue;
+    if (role !== 'folder') (role === 'unknown' ? leaves : ours).push(path);
     else {
+      // A throw-away Codex home goes whole: who asks for it has seen that it holds no login.
       for (const one of await namesIn(path))
-        (inside.test(one) || TEMPORARY.test(one) ? ours : leaves).push(join(path, one));
+        (roleInFolder(name, one) === 'unknown' ? leaves : ours).push(join(path, one));
     }
   }
   const hasVault = (await readTextOrNull(vaultPath(deps.folders))) !== null;
   const { config } = deps.folders;
   const beside = await namesIn(config);
-  if (beside.includes(SETTINGS)) ours.push(join(config, SETTINGS));
-  const isEmptied = beside.every((name) => name === SETTINGS || keyFiles.has(join(config, name)));
+  if (beside.includes(SETTINGS_FILE)) ours.push(join(config, SETTINGS_FILE));
+  const isEmptied = beside.every((name) => name === SETTINGS_FILE || keyFiles.has(join(config, name)));
   const folders = [...(leaves.length === 0 ? [data] : []), ...(isEmptied ? [config] : [])];
   return {
     removes: [
@@ -96,7 +77,7 @@ export async function removeRemains(deps: VaultDeps): Promise<void> {
   const { data } = deps.folders;
   const { removes } = await lookAtRemains(deps);
   for (const { kind, what } of removes) if (kind === 'data') await removeTree(what);
-  for (const folder of Object.keys(FOLDERS)) await removeEmpty(join(data, folder));
+  for (const folder of Object.keys(HOUSE_FOLDERS)) await removeEmpty(join(data, folder));
   if (await isThere(data)) await syncFolder(data);
   for (const unlocker of await unlockersOf(deps)) {
     if (await forgetKey(deps, unlocker)) continue;

@@ -4,6 +4,7 @@ import { repoFiles } from './files.js';
 import { FORMAT_VERSION } from './format.js';
 import { readIndex, recordNames } from './index.js';
 import type { KeyKind } from './key-kind.js';
+import { keychainAccount, SERVICE } from './keychain.js';
 import { refuseOrphans } from './opening.js';
 import { readVaultFile, type VaultDeps } from './vault.js';
 import type { Unlocker } from './vault-file.js';
@@ -16,6 +17,8 @@ export interface KeyStatus {
   readonly addedAt: number;
   /** Where the key file lies; null for the other kinds. */
   readonly path: string | null;
+  /** Where the key lies, in words; null for what a person types. */
+  readonly where: string | null;
 }
 
 /** What can be told of a vault without opening it. */
@@ -59,7 +62,21 @@ export async function vaultStatus(deps: VaultDeps): Promise<VaultStatus> {
 
 export function keyStatus(unlocker: Unlocker, place: number): KeyStatus {
   const path = unlocker.kind === 'file' ? unlocker.path : null;
-  return { kind: unlocker.kind, primary: place === 0, addedAt: unlocker.addedAt, path };
+  const { kind, addedAt } = unlocker;
+  return { kind, primary: place === 0, addedAt, path, where: placeOf(unlocker) };
+}
+
+function placeOf(unlocker: Unlocker): string | null {
+  switch (unlocker.kind) {
+    case 'keychain':
+      return `service ${SERVICE}, account ${keychainAccount(unlocker.id)}`;
+    case 'file':
+      return unlocker.path;
+    case 'credential':
+      return `the credential ${unlocker.name} of the unit`;
+    case 'passphrase':
+      return null;
+  }
 }
 
 async function keyWarnings(unlockers: readonly Unlocker[], folder: string): Promise<string[]> {

@@ -157,8 +157,13 @@ async function endRecord(
 ): Promise<void> {
   if (record !== null) {
     await journal.advance(record, ended, now());
-  } else if (ended !== 'done') {
+  } else {
     const who = whoOf(entry.identity);
+    const last = (await journal.read()).findLast(
+      ({ slot, step }) => slot === group.main.address.id && step !== 'abandoned',
+    );
+    // Whom a person chose is known later only if it is written down, also where nothing had to change.
+    if (ended === 'done' && last?.to && sameIdentity(last.to, who)) return;
     const intent = { slot: group.main.address.id, from: who, to: who, pins: pins.changes, undoes: null };
     await journal.advance(await journal.begin(intent, now()), ended, now());
   }

@@ -1,18 +1,21 @@
 import { RouterError } from '../errors.js';
-import type { Holding } from '../holding.js';
 import { identityKey } from '../identity.js';
 import type { Journal } from '../repo/journal.js';
-import type { Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
+import type { IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host } from '../slot/host.js';
 import type { Slot } from '../slot/slot.js';
+import { shellWord } from '../text.js';
 import type { CustodyDeps } from './custody.js';
 import { doubtFindings } from './doubt-findings.js';
+import type { Finding, Mended } from './finding.js';
+import { inOrder } from './finding-codes.js';
+import { duplicates, outsideOnly, type Place, storedTwice } from './grant-findings.js';
 import type { CodexHomes } from './lend-source.js';
-import { handedOver } from './lent.js';
 import { lentFindings } from './lent-findings.js';
 import { readOwnership } from './owner.js';
 import { loginsIn, parsePlace } from './places.js';
-import { nameOf, selectorOf } from './resolve.js';
+import { nameOf } from './resolve.js';
+import type { ReadSlot } from './settled.js';
 import { spentIn } from './spent.js';
 
 export interface DoctorDeps extends CustodyDeps {
@@ -23,54 +26,8 @@ export interface DoctorDeps extends CustodyDeps {
   readonly homes: CodexHomes;
   /** ms epoch */
   readonly now: () => number;
-}
-
-/** One thing that is not as it should be. */
-export interface Finding {
-  readonly code: FindingCode;
-  /** Whether a login can be lost or spent twice if nothing is done. */
-  readonly danger: boolean;
-  /** One sentence. */
-  readonly text: string;
-  /** The one command that mends it; null where none does, or nothing need be done. */
-  readonly remedy: string | null;
-}
-
-/** In the order they are shown. */
-export const FINDING_CODES = [
-  'HOST_OWNED',
-  'VAULT_ROLLED_BACK',
-  'OWNER_UNREADABLE',
-  'GRANT_DUPLICATE',
-  'GRANT_SPENT',
-  'GRANT_OLDER',
-  'STORED_TWICE',
-  'HELD_OUTSIDE',
-  'HOLDER_UNREADABLE',
-  'HOLDER_UNKNOWN',
-  'LENT_UNFINISHED',
-  'LENT_GONE',
-  'LENT_EXPIRED',
-  'LOGIN_DOUBTFUL',
-  'SWITCH_UNFINISHED',
-  'JOURNAL_DAMAGED',
-  'NOT_LISTED',
-  'ADD_UNFINISHED',
-  'LOGIN_LEFT',
-] as const;
-
-export type FindingCode = (typeof FINDING_CODES)[number];
-
-/** What is in one place: a profile of a store, or an outside holder. */
-interface Place {
-  readonly name: string;
-  /** Places that a release, or a switch, keeps alike have one key: they are one holder. */
-  readonly holder: string;
-  /** The agent of this host whose slot it is in; null elsewhere. */
-  readonly agent: string | null;
-  readonly isOutside: boolean;
-  readonly print: Fingerprint;
-  readonly login: Holding;
+  /** Brings an interrupted switch of this host to its end; left out where nothing is to be mended. */
+  readonly finish?: () => Promise<Mended>;
 }
 
 /**
@@ -98,8 +55,7 @@ export async function examine(deps: DoctorDeps, repo: OpenRepo): Promise<readonl
   findings.push(...storedTwice(entries), ...doubtFindings(entries));
   findings.push(...(await lentFindings(deps.homes, entries, deps.now())));
   findings.push(...(await journalFindings(deps, entries)));
-  const order = (code: FindingCode) => FINDING_CODES.indexOf(code);
-  return findings.sort((a, b) => order(a.code) - order(b.code));
+  return inOrder(findings);
 }
 
 /** This host, and every other one that the index or the journal names. */
@@ -125,9 +81,11 @@ async function knownHosts(
       const text = `${whose.map(nameOf).join(', ')} was last put into the OpenClaw in ${stateDir}, which cannot be read: ${error.message}`;
       findings.push({
         code: 'HOLDER_UNKNOWN',
+        part: 'custody',
         danger: false,
         text,
-        remedy: `codex-router host --state-dir ${stateDir}`,
+        remedy: `codex-router host --state-dir ${shellWord(stateDir)}`,
+        mend: null,
       });
     }
   }
@@ -136,15 +94,17 @@ async function knownHosts(
 
 async function ownerFindings(host: Host, repo: OpenRepo, isThis: boolean): Promise<readonly Finding[]> {
   const { stateDir } = host.summary;
-  const remedy = `codex-router host adopt${isThis ? '' : ` --state-dir ${stateDir}`}`;
+  const remedy = `codex-router host adopt${isThis ? '' : ` --state-dir ${shellWord(stateDir)}`}`;
   try {
     const { refusal } = await readOwnership(host, repo);
     if (refusal === null) return [];
     const code = refusal.code === 'HOST_OWNED' ? 'HOST_OWNED' : 'VAULT_ROLLED_BACK';
-    return [{ code, danger: true, text: `${stateDir}: ${refusal.message}`, remedy }];
+    const text = `${stateDir}: ${refusal.message}`;
+    return [{ code, part: 'custody', danger: true, text, remedy, mend: null }];
   } catch (error) {
     if (!(error instanceof RouterError)) throw error;
-    return [{ code: 'OWNER_UNREADABLE', danger: true, text: error.message, remedy }];
+    const text = error.message;
+    return [{ code: 'OWNER_UNREADABLE', part: 'custody', danger: true, text, remedy, mend: null }];
   }
 }
 
@@ -155,14 +115,19 @@ async function placesIn(
   findings: Finding[],
 ): Promise<readonly Place[]> {
   const { stateDir } = host.summary;
-  const kept = await keptAlike(host);
-  const places: Place[] = [];
+  const whereOf = (agent: string) =>
+    isThis ? `OpenClaw's agent ${agent}` : `agent ${agent} of the OpenClaw in ${stateDir}`;
+  const remedy = `codex-router host${isThis ? '' : ` --state-dir ${shellWord(stateDir)}`}`;
+  const read: ReadSlot[] = [];
   for (const slot of await host.allSlots()) {
+    const reading = await orFinding(() => slot.read(), whereOf(slot.address.agent), remedy, findings);
+    if (reading !== null) read.push({ slot, reading });
+  }
+  const kept = await keptAlike(host, withOneLogin(read, repo));
+  const places: Place[] = [];
+  for (const { slot, reading } of read) {
     const { agent, profileId: own, id } = slot.address;
-    const where = isThis ? `OpenClaw's agent ${agent}` : `agent ${agent} of the OpenClaw in ${stateDir}`;
-    const remedy = `codex-router host${isThis ? '' : ` --state-dir ${stateDir}`}`;
-    const reading = await orFinding(() => slot.read(), where, remedy, findings);
-    if (reading === null) continue;
+    const where = whereOf(agent);
     for (const { login, profileId } of loginsIn(slot, reading)) {
       const isOwn = profileId === own;
       places.push({
@@ -178,16 +143,29 @@ async function placesIn(
   return places;
 }
 
-/** The main slot of each slot that is switched together with it. */
-async function keptAlike(host: Host): Promise<ReadonlyMap<string, string>> {
+/** The slots that hold a login which lies in another slot too. */
+function withOneLogin(read: readonly ReadSlot[], repo: OpenRepo): readonly Slot[] {
+  const held = read.flatMap(({ slot, reading: { occupant } }) =>
+    occupant.kind === 'login' ? [{ slot, print: repo.fingerprint(occupant.grant) }] : [],
+  );
+  const counts = new Map<string, number>();
+  for (const { print } of held) counts.set(print, (counts.get(print) ?? 0) + 1);
+  return held.flatMap(({ slot, print }) => ((counts.get(print) ?? 0) > 1 ? [slot] : []));
+}
+
+/** The main slot of each of these that is switched together with it. To ask who is takes a look at every agent: once for each group. */
+async function keptAlike(host: Host, slots: readonly Slot[]): Promise<ReadonlyMap<string, string>> {
   const kept = new Map<string, string>();
   const join = (one: Slot, other: Slot) => {
     const [from, to] = [rootOf(kept, one.address.id), rootOf(kept, other.address.id)];
     if (from !== to) kept.set(from, to);
   };
-  for (const agent of host.agents) {
+  const asked = new Set<string>();
+  for (const { address } of slots) {
+    if (asked.has(address.id)) continue;
     try {
-      const { main, copies } = await host.slotsFor(agent);
+      const { main, copies } = await host.slotsFor(address.agent);
+      for (const one of [main, ...copies]) asked.add(one.address.id);
       for (const copy of copies) join(copy, main);
     } catch (error) {
       if (!(error instanceof RouterError)) throw error;
@@ -201,70 +179,38 @@ function rootOf(kept: ReadonlyMap<string, string>, id: string): string {
   return next === undefined ? id : rootOf(kept, next);
 }
 
-function duplicates(places: readonly Place[], entries: readonly IndexEntry[], host: Host | null): Finding[] {
-  const byPrint = grouped(places);
-  return [...byPrint].flatMap(([print, same]): Finding[] => {
-    if (new Set(same.map(({ holder }) => holder)).size < 2) return [];
-    const entry = entries.find(({ fingerprint }) => fingerprint === print);
-    const who = entry === undefined ? nameIn(same[0]?.login) : nameOf(entry);
-    const text = `the login of ${who} lies in ${same.map(({ name }) => name).join(' and in ')}: the first to refresh it shuts the others out`;
-    const agent = same.find((place) => place.agent !== null)?.agent ?? null;
-    const named = agent === null || agent === host?.defaultAgent ? '' : ` --agent ${agent}`;
-    const remedy =
-      entry === undefined
-        ? 'codex-router import --from openclaw'
-        : `codex-router use ${selectorOf(entry)}${named} --move`;
-    return [{ code: 'GRANT_DUPLICATE', danger: true, text, remedy }];
-  });
-}
-
-function grouped(places: readonly Place[]): Map<Fingerprint, Place[]> {
-  const groups = new Map<Fingerprint, Place[]>();
-  for (const place of places) groups.set(place.print, [...(groups.get(place.print) ?? []), place]);
-  return groups;
-}
-
-/** A stored login that only somebody outside uses: no danger by itself, but it cannot be routed. */
-function outsideOnly(places: readonly Place[], entries: readonly IndexEntry[]): Finding[] {
-  return places.flatMap((place): Finding[] => {
-    if (!place.isOutside) return [];
-    const entry = entries.find(({ fingerprint }) => fingerprint === place.print);
-    const others = places.filter(({ print, holder }) => print === place.print && holder !== place.holder);
-    if (entry === undefined || others.length > 0 || handedOver(entry) !== null) return [];
-    const text = `${place.name} holds the login of ${nameOf(entry)} too, so it cannot be routed, and the next codex login ends it`;
-    const remedy = 'codex-router import --take';
-    return [{ code: 'HELD_OUTSIDE', danger: false, text, remedy }];
-  });
-}
-
-function storedTwice(entries: readonly IndexEntry[]): Finding[] {
-  return entries.flatMap((entry, place): Finding[] => {
-    const other = entries.slice(0, place).find(({ fingerprint }) => fingerprint === entry.fingerprint);
-    if (other === undefined) return [];
-    const text = `${nameOf(other)} and ${nameOf(entry)} are stored with one and the same login`;
-    return [{ code: 'STORED_TWICE', danger: true, text, remedy: `codex-router remove ${selectorOf(entry)}` }];
-  });
-}
-
 async function journalFindings(
-  { journal }: DoctorDeps,
+  { journal, host, finish }: DoctorDeps,
   entries: readonly IndexEntry[],
 ): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   const last = new Map((await journal.read()).map((record) => [record.slot, record]));
   for (const { slot, step, to } of last.values()) {
-    if (step === 'done' || step === 'abandoned') continue;
+    // One that is `applied` is in the slot; what the turn that ran then wrote back is told by the layers.
+    if (step !== 'begun' && step !== 'swapped') continue;
     const entry = entries.find(({ identity }) => to !== null && identityKey(identity) === identityKey(to));
     const who = entry === undefined ? (to?.accountId ?? 'nobody') : nameOf(entry);
     const stateDir = parsePlace(slot)?.stateDir ?? null;
     const text = `the switch to ${who} in ${stateDir ?? slot} never came to its end`;
-    const remedy = stateDir === null ? 'codex-router sync' : `codex-router sync --state-dir ${stateDir}`;
-    findings.push({ code: 'SWITCH_UNFINISHED', danger: false, text, remedy });
+    const remedy =
+      stateDir === null ? 'codex-router sync' : `codex-router sync --state-dir ${shellWord(stateDir)}`;
+    const isHere = finish !== undefined && stateDir !== null && stateDir === host?.summary.stateDir;
+    const mend = isHere
+      ? { does: `bring the switch to ${who} to its end, as codex-router sync does`, carryOut: finish }
+      : null;
+    findings.push({ code: 'SWITCH_UNFINISHED', part: 'choice', danger: false, text, remedy, mend });
   }
   const damaged = await journal.damaged();
   if (damaged > 0) {
     const text = `${damaged} line(s) of the journal cannot be read and are left out; what the slots hold is not decided by it`;
-    findings.push({ code: 'JOURNAL_DAMAGED', danger: false, text, remedy: null });
+    findings.push({
+      code: 'JOURNAL_DAMAGED',
+      part: 'leftover',
+      danger: false,
+      text,
+      remedy: null,
+      mend: null,
+    });
   }
   return findings;
 }
@@ -280,11 +226,7 @@ async function orFinding<T>(
   } catch (error) {
     if (!(error instanceof RouterError)) throw error;
     const text = `${name} could not be read, so what it holds is unknown: ${error.message}`;
-    findings.push({ code: 'HOLDER_UNREADABLE', danger: false, text, remedy });
+    findings.push({ code: 'HOLDER_UNREADABLE', part: 'custody', danger: false, text, remedy, mend: null });
     return null;
   }
-}
-
-function nameIn(login: Holding | undefined): string {
-  return login === undefined ? 'somebody' : (login.identity.email ?? identityKey(login.identity));
 }

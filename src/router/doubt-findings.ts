@@ -1,5 +1,5 @@
 import type { Doubt, IndexEntry } from '../repo/repo.js';
-import type { Finding } from './doctor.js';
+import type { Finding } from './finding.js';
 import { nameOf, selectorOf } from './resolve.js';
 
 /** Stored logins that may not work any more, and the command that tells. */
@@ -10,7 +10,7 @@ export function doubtFindings(entries: readonly IndexEntry[]): readonly Finding[
     const text = `the stored login of ${nameOf(entry)} ${why}`;
     const isVerb = remedy === 'refresh' || remedy === 'logout';
     const command = isVerb ? `codex-router ${remedy} ${selectorOf(entry)}` : remedy;
-    return [{ code: 'LOGIN_DOUBTFUL', danger: false, text, remedy: command }];
+    return [{ code: 'LOGIN_DOUBTFUL', part: 'custody', danger: false, text, remedy: command, mend: null }];
   });
 }
 

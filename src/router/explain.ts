@@ -1,19 +1,20 @@
 import { RouterError } from '../errors.js';
-import { type Identity, sameIdentity } from '../identity.js';
+import type { Identity } from '../identity.js';
 import type { Env } from '../os/folders.js';
 import type { Journal } from '../repo/journal.js';
 import type { IndexEntry, Repo } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
-import type { SlotAddress } from '../slot/slot.js';
+import type { Slot, SlotAddress, SlotReading } from '../slot/slot.js';
 import { shellWord } from '../text.js';
+import { chosenIn, runOf } from './explain-choice.js';
 import { effectiveLayer, labelLayer, usageLayer } from './explain-host.js';
-import type { Layer } from './explain-layers.js';
-import { entryOf, type Scene } from './explain-scene.js';
+import { type Layer, type Symptom, symptomOf } from './explain-layers.js';
+import type { Scene } from './explain-scene.js';
 import { orderLayer, pinLayer } from './explain-selection.js';
+import { choiceLayer, slotLayer } from './explain-slot.js';
 import { type LookedAt, lookedAt } from './looked-at.js';
-import { problemIn } from './lost.js';
 import { ownerNotes } from './owner.js';
-import { typedSelectorOf } from './resolve.js';
+import { entryOrNull, typedSelectorOf } from './resolve.js';
 import { turnsSlot } from './turns-slot.js';
 
 export interface ExplainDeps {
@@ -39,6 +40,8 @@ export interface Explanation {
   readonly layers: readonly Layer[];
   /** The first that disagrees, with the command that mends it. */
   readonly first: Layer | null;
+  /** What a person sees of that one. */
+  readonly symptom: Symptom | null;
   readonly notes: readonly HostNote[];
 }
 
@@ -48,135 +51,138 @@ export interface Explanation {
  * @throws AGENT_NOT_FOUND, VAULT_DAMAGED, VAULT_NEWER, IO
  */
 export async function explain(deps: ExplainDeps, request: ExplainRequest): Promise<Explanation> {
-  const { host, repo } = deps;
-  const session = await lookedAt(host, deps.env, request);
-  const entries = await repo.list();
-  const found = await lookAt(host, session.agent);
-  const { slot, reading } = found;
-  const occupant = reading?.occupant.kind === 'login' ? reading.occupant.identity : null;
-  const named = (who: Identity): Identity => entryOf(who, entries)?.identity ?? who;
-  const scene: Scene = {
-    ...found,
-    host,
-    entries,
-    session,
-    now: deps.now(),
-    occupant: occupant && named(occupant),
-    use: (whom, flags) => useCommand(whom, entries, found.isOwn ? session.agent : null, flags),
-  };
-  const choice = await choiceLayer(deps, scene);
-  const order = orderLayer(scene);
-  const effective = await effectiveLayer(scene);
+  const { host, repo, journal } = deps;
+  const scene = await sceneOf(deps, request);
+  const { slot, session } = scene;
+  const choice = await choiceLayer(journal, scene);
+  const chosen = chosenIn(scene);
+  const run = runOf(scene, chosen);
+  const effective = await effectiveLayer(scene, run);
+  const isRouted = choice.routed !== undefined;
+  const pin = pinLayer(scene, isRouted);
   const layers = [
     choice.layer,
     slotLayer(scene, choice.routed),
-    order.layer,
-    pinLayer(scene),
+    orderLayer(scene, chosen, isRouted),
+    pin,
     effective,
-    usageLayer(scene, order.first, effective),
-    labelLayer(scene),
+    usageLayer(scene, chosen, effective),
+    labelLayer(scene, run, effective),
   ];
+  const first = layers.find(({ verdict }) => verdict === 'disagrees') ?? null;
   const { key, why } = session;
   return {
     agent: session.agent,
     slot: slot.address,
     session: { key, why },
     layers,
-    first: layers.find(({ verdict }) => verdict === 'disagrees') ?? null,
+    first,
+    symptom: first && symptomOf(first, pin),
     notes: [...(await ownerNotes(host, repo)), ...host.summary.notes],
   };
 }
 
-async function lookAt(
-  host: Host,
-  agent: string,
-): Promise<Pick<Scene, 'slot' | 'reading' | 'trouble' | 'choosers'> & { readonly isOwn: boolean }> {
+/** @throws as `explain` */
+export async function sceneOf(
+  { host, env, repo, now }: ExplainDeps,
+  request: ExplainRequest,
+): Promise<Scene> {
+  const session = await lookedAt(host, env, request);
+  const entries = await repo.list();
+  const { isOwn, ...found } = await lookAt(host, session.agent);
+  const there = found.reading?.occupant;
+  const occupant = there?.kind === 'login' ? there.identity : null;
+  return {
+    ...found,
+    host,
+    entries,
+    session,
+    now: now(),
+    occupant: occupant && (entryOrNull(occupant, entries)?.identity ?? occupant),
+    use: (whom, flags) => useCommand(whom, entries, isOwn ? session.agent : null, flags),
+  };
+}
+
+type Look = Pick<
+  Scene,
+  'slot' | 'reading' | 'trouble' | 'neighbours' | 'order' | 'orderOf' | 'choosers' | 'shadows'
+> & {
+  readonly isOwn: boolean;
+};
+
+async function lookAt(host: Host, agent: string): Promise<Look> {
   try {
-    return { ...(await turnsSlot(host, agent)), trouble: null };
+    const { slot, reading, choosers, isOwn } = await turnsSlot(host, agent);
+    const beside = await besideOf(host, agent, slot);
+    const both = beside === null ? [{ slot, reading }] : [{ slot, reading }, beside];
+    // The agent's own goes before the one that all agents read.
+    const from = (beside?.isMain === false ? both.toReversed() : both).find(
+      (one) => one.reading.order !== null,
+    );
+    const known = new Set([slot.address.profileId, ...reading.neighbours.map(({ profileId }) => profileId)]);
+    const more = (beside?.reading.neighbours ?? []).filter(({ profileId }) => !known.has(profileId));
+    return {
+      slot,
+      reading,
+      trouble: null,
+      neighbours: [...reading.neighbours, ...more],
+      order: from?.reading.order ?? null,
+      orderOf: from?.slot.address.agent ?? null,
+      choosers,
+      shadows: beside?.isMain === true && agent === host.defaultAgent ? beside : null,
+      isOwn,
+    };
   } catch (error) {
     const [slot] = await host.allSlots();
     if (!(error instanceof RouterError) || error.code === 'AGENT_NOT_FOUND' || slot === undefined)
       throw error;
-    return { slot, reading: null, trouble: error, choosers: [], isOwn: false };
+    const nothing = {
+      reading: null,
+      neighbours: [],
+      order: null,
+      orderOf: null,
+      choosers: [],
+      shadows: null,
+    };
+    return { slot, ...nothing, trouble: error, isOwn: false };
   }
 }
+
+interface Beside {
+  readonly slot: Slot;
+  readonly reading: SlotReading;
+  /** The one all agents read, beside the agent's own; false for the agent's own, beside that. */
+  readonly isMain: boolean;
+}
+
+/** The other store that OpenClaw reads for the agent's turns (from 4.20); null where there is none that can be read. */
+async function besideOf(host: Host, agent: string, slot: Slot): Promise<Beside | null> {
+  const group = await host.slotsFor(agent);
+  if (group.tied) return null;
+  const [main, ...others] = await host.allSlots();
+  const isMain = main !== undefined && main.address.id !== slot.address.id;
+  const beside = isMain ? main : others.find(({ address }) => address.agent === agent);
+  if (beside === undefined) return null;
+  try {
+    return { slot: beside, reading: await beside.read(), isMain };
+  } catch (error) {
+    if (error instanceof RouterError) return null;
+    throw error;
+  }
+}
+
+/** Stores who is there and is not stored: what mends a layer can be told only then. */
+export const IMPORT = 'codex-router import --from openclaw';
 
 function useCommand(
   whom: Identity | null,
   entries: readonly IndexEntry[],
   agent: string | null,
   flags = '',
-): string | null {
-  const entry = whom === null ? null : entryOf(whom, entries);
-  if (entry === null) return whom === null ? null : 'codex-router import --from openclaw';
+): string {
+  const entry = whom === null ? null : entryOrNull(whom, entries);
+  if (entry === null) return IMPORT;
   const selector = shellWord(typedSelectorOf(entry, entries));
   const named = agent === null || flags.includes('--session') ? '' : ` --agent ${shellWord(agent)}`;
   return `codex-router use ${selector}${named}${flags}`;
-}
-
-/** What codex-router last put into the slot; `routed`: undefined when it never did. */
-async function choiceLayer(
-  { journal }: ExplainDeps,
-  { slot, entries }: Scene,
-): Promise<{ readonly layer: Layer; readonly routed: Identity | null | undefined }> {
-  const base = { layer: 'choice', readFrom: "codex-router's journal", identity: null, remedy: null } as const;
-  const last = (await journal.read())
-    .filter((record) => record.slot === slot.address.id && record.step !== 'abandoned')
-    .at(-1);
-  if (last === undefined) {
-    const why = 'codex-router has switched nothing here yet';
-    return { layer: { ...base, value: 'nothing yet', verdict: 'unknown', why }, routed: undefined };
-  }
-  const { to, step } = last;
-  const routed =
-    to && (entryOf(to, entries)?.identity ?? { ...to, email: null, plan: null, workspace: null });
-  const layer: Layer = {
-    ...base,
-    identity: routed,
-    value: routed === null ? 'empty' : null,
-    ...(step === 'begun' || step === 'swapped'
-      ? {
-          verdict: 'disagrees',
-          why: 'that switch has not come to its end, or is under way',
-          remedy: 'codex-router sync',
-        }
-      : { verdict: 'agrees', why: null }),
-  };
-  return { layer, routed };
-}
-
-/** Who is in the slot now, beside whom codex-router put there. */
-function slotLayer(scene: Scene, routed: Identity | null | undefined): Layer {
-  const { host, slot, reading, trouble, entries, occupant } = scene;
-  const { agent, profileId, layout } = slot.address;
-  const readFrom = `${profileId} in the ${layout} store of agent ${agent}, ${host.summary.stateDir}`;
-  const base = { layer: 'slot' as const, readFrom, identity: occupant, value: null, remedy: null };
-  if (reading === null) {
-    return { ...base, value: 'unreadable', verdict: 'unknown', why: trouble?.message ?? 'it cannot be read' };
-  }
-  const mend = scene.use(routed ?? null);
-  if (reading.occupant.kind !== 'login') {
-    const value = problemIn(slot, reading.occupant, entries) ?? 'empty';
-    if (reading.occupant.kind === 'refreshing') {
-      const why = 'OpenClaw is renewing the login there just now';
-      return { ...base, value, verdict: 'unknown', why };
-    }
-    if (reading.occupant.kind === 'absent' && !routed) {
-      return { ...base, value, verdict: 'agrees', why: null };
-    }
-    const why = routed ? 'no login is there any more' : 'no login that can be used is there';
-    const holder = reading.occupant.kind === 'foreign' ? 'codex-router doctor' : mend;
-    return { ...base, value, verdict: 'disagrees', why, remedy: holder };
-  }
-  const isStored = occupant !== null && entryOf(occupant, entries) !== null;
-  const stored = isStored ? null : 'that login is not stored here';
-  if (routed === undefined || (routed !== null && sameIdentity(routed, reading.occupant.identity))) {
-    return { ...base, verdict: 'agrees', why: stored };
-  }
-  const why =
-    routed === null
-      ? 'codex-router had emptied it: another program has put a login in'
-      : 'another program has put another login in since codex-router did';
-  const remedy = routed === null || entryOf(routed, entries) === null ? scene.use(occupant) : mend;
-  return { ...base, verdict: 'disagrees', why, remedy };
 }

@@ -2,8 +2,8 @@ import { RouterError } from '../errors.js';
 import { identityKey } from '../identity.js';
 import type { OpenRepo } from '../repo/repo.js';
 import type { HostNote } from '../slot/host.js';
-import type { Finding } from './doctor.js';
 import { parseExpectation, requireExpected } from './expectation.js';
+import type { Finding } from './finding.js';
 import { type KeepDeps, type Kept, keepLogin } from './keep-login.js';
 import type { LeftLogin } from './left-logins.js';
 import type { Revocation } from './revocation.js';
@@ -98,13 +98,14 @@ function troubleOf({ state, folder, trouble }: LeftLogin): string | null {
 export function leftFindings(left: readonly LeftLogin[]): readonly Finding[] {
   return left.flatMap((one): Finding[] => {
     const { state, folder, wanted, holding } = one;
-    const code = 'ADD_UNFINISHED';
+    const base = { code: 'ADD_UNFINISHED', part: 'leftover', danger: false, mend: null } as const;
     if (state === 'login' && holding !== null) {
       const who = holding.identity.email ?? identityKey(holding.identity);
       const text = `an interrupted add left a login of ${who} in ${folder}, and it is nowhere else`;
-      return [{ code, danger: false, text, remedy: `codex-router add ${wanted.alias ?? '<alias>'}` }];
+      const remedy = `codex-router add ${wanted.alias ?? '<alias>'}`;
+      return [{ ...base, text, remedy }];
     }
     const text = troubleOf(one);
-    return text === null || state === 'running' ? [] : [{ code, danger: false, text, remedy: null }];
+    return text === null || state === 'running' ? [] : [{ ...base, text, remedy: null }];
   });
 }

@@ -2,7 +2,7 @@ import { RouterError } from '../errors.js';
 import type { LeftArrival } from '../repo/arriving-logins.js';
 import type { OpenRepo } from '../repo/repo.js';
 import type { HostNote } from '../slot/host.js';
-import type { Finding } from './doctor.js';
+import type { Finding } from './finding.js';
 import type { Revocation } from './revocation.js';
 
 /** ms that the issuer is waited for: the command that is meant comes after it. */
@@ -64,8 +64,10 @@ function subject({ person, how }: LeftArrival): string {
 export function arrivalFindings(left: readonly LeftArrival[]): readonly Finding[] {
   return left.map((one) => ({
     code: 'LOGIN_LEFT',
+    part: 'leftover',
     danger: false,
     text: `${subject(one)} was never stored, and may be valid at the issuer still; it lies sealed in ${one.path}`,
     remedy: 'codex-router login',
+    mend: null,
   }));
 }

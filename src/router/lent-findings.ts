@@ -1,7 +1,7 @@
 import { RouterError } from '../errors.js';
 import { sameIdentity } from '../identity.js';
 import type { IndexEntry } from '../repo/repo.js';
-import type { Finding } from './doctor.js';
+import type { Finding } from './finding.js';
 import type { CodexHomes, LoginFile } from './lend-source.js';
 import { shortTime, unlendCommand } from './lent.js';
 import { nameOf, selectorOf } from './resolve.js';
@@ -22,7 +22,14 @@ async function findingsOf(homes: CodexHomes, entry: IndexEntry, now: number): Pr
   if (lent === null) return [];
   const remedy = unlendCommand(entry);
   const finding = (code: Finding['code'], text: string, command = remedy): readonly Finding[] => [
-    { code, danger: false, text: `${nameOf(entry)} ${text}`, remedy: command },
+    {
+      code,
+      part: 'custody',
+      danger: false,
+      text: `${nameOf(entry)} ${text}`,
+      remedy: command,
+      mend: null,
+    },
   ];
   const to = `the Codex CLI in ${lent.folder}`;
   if (lent.proved === false)

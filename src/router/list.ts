@@ -3,7 +3,7 @@ import { type Identity, sameIdentity } from '../identity.js';
 import type { IndexEntry, Repo } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
 import type { SlotAddress } from '../slot/slot.js';
-import type { Finding } from './doctor.js';
+import type { Finding } from './finding.js';
 import { problemIn } from './lost.js';
 import { ownerNotes } from './owner.js';
 
@@ -42,9 +42,11 @@ export async function list(
 /** A record that no entry lists. */
 export const BEHIND = {
   code: 'NOT_LISTED',
+  part: 'vault',
   danger: false,
   text: 'a crash has left a stored login that is not listed yet',
   remedy: 'codex-router vault status --check',
+  mend: null,
 } as const satisfies Finding;
 
 const CODES = {

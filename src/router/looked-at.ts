@@ -28,7 +28,8 @@ export async function lookedAt(
   const told: SessionWish =
     named.session === null ? { kind: 'current' } : { kind: 'key', key: named.session };
   const wish = await meantSession(host, told, env);
-  const agent = named.agent ?? agentMeant(wish, env) ?? host.defaultAgent;
+  const meant = named.agent ?? agentMeant(wish, env) ?? host.defaultAgent;
+  const agent = host.agents.find((id) => id === meant.trim().toLowerCase()) ?? meant;
   try {
     const { entries } = await host.pinsOf(agent).survey(keyMeant(wish, env));
     const { key, why } = currentSession(entries, wish, env);

@@ -1,7 +1,7 @@
 import { RouterError } from '../errors.js';
 import type { Env } from '../os/folders.js';
 import type { PinChange } from '../repo/journal.js';
-import { affectedBy, companionsOf, leftOverPins, type PinRules } from '../slot/companions.js';
+import { affectedBy, companionsOf, isOfProvider, leftOverPins, type PinRules } from '../slot/companions.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
 import type { PinOutcome, Pins, SessionEntry, SessionSurvey } from '../slot/pins.js';
 import {
@@ -227,14 +227,13 @@ function profilesAfter(
 function ownPinOnly(
   current: CurrentSession,
   entries: readonly SessionEntry[],
-  { provider, formerProvider }: PinRules,
+  rules: PinRules,
 ): CurrentSession {
   const pin = entries.find(({ key }) => key === current.key)?.pinnedTo ?? null;
-  const ours = [provider, formerProvider].some((name) => name !== null && pin?.startsWith(`${name}:`));
-  if (pin === null || ours) return current;
+  if (pin === null || isOfProvider(pin, rules)) return current;
   return {
     key: null,
-    why: `${current.key} is pinned to ${pin}, which is not a login of ${provider}, and was left`,
+    why: `${current.key} is pinned to ${pin}, which is not a login of ${rules.provider}, and was left`,
   };
 }
 

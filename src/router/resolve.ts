@@ -1,5 +1,6 @@
 import { type ErrorCandidate, RouterError } from '../errors.js';
 import { identityKey, sameIdentity } from '../identity.js';
+import type { Who } from '../repo/journal.js';
 import type { IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 
 /** Characters; a shorter beginning is more likely a slip than a name. */
@@ -46,9 +47,14 @@ export async function storedEntries({
 
 /** @throws IDENTITY_NOT_FOUND when the identity was removed in the meantime. */
 export function entryOf(who: IndexEntry['identity'], entries: readonly IndexEntry[]): IndexEntry {
-  const entry = entries.find((candidate) => sameIdentity(candidate.identity, who));
-  if (entry === undefined) throw notFound(entries);
+  const entry = entryOrNull(who, entries);
+  if (entry === null) throw notFound(entries);
   return entry;
+}
+
+/** Null for somebody who is not stored. */
+export function entryOrNull(who: Who, entries: readonly IndexEntry[]): IndexEntry | null {
+  return entries.find(({ identity }) => sameIdentity(identity, who)) ?? null;
 }
 
 /** What a person calls an identity, in a sentence. */

@@ -1,5 +1,5 @@
 import type { Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
-import type { Finding } from './doctor.js';
+import type { Finding } from './finding.js';
 import { GAVE_WAY_TO_LOGIN } from './keep-login.js';
 import { nameOf, selectorOf } from './resolve.js';
 
@@ -32,9 +32,10 @@ export async function spentIn(
     if (alive.includes(print)) {
       const text = `${name} runs on an older login of ${nameOf(entry)} than the stored one, which it may`;
       const remedy = agent === null ? null : `codex-router use ${selectorOf(entry)} --agent ${agent}`;
-      return { code: 'GRANT_OLDER', danger: false, text, remedy };
+      return { code: 'GRANT_OLDER', part: 'custody', danger: false, text, remedy, mend: null };
     }
     const text = `${name} holds a login of ${nameOf(entry)} that gave way to the stored one and may be spent`;
-    return { code: 'GRANT_SPENT', danger: true, text, remedy: isOutside ? null : 'codex-router sync' };
+    const remedy = isOutside ? null : 'codex-router sync';
+    return { code: 'GRANT_SPENT', part: 'custody', danger: true, text, remedy, mend: null };
   });
 }

@@ -7,10 +7,11 @@ import type { Journal } from '../repo/journal.js';
 import type { Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
 import type { SessionWish } from '../slot/session.js';
-import type { LostLogin, Slot, SlotChange, SlotReading } from '../slot/slot.js';
+import type { LostLogin, Occupant, Slot, SlotChange, SlotReading } from '../slot/slot.js';
 import type { CheckIn } from './check-in.js';
 import { planCheckIns } from './check-ins.js';
 import { type Custody, type CustodyDeps, type Holder, holderOf } from './custody.js';
+import { type Damaged, damagedIn } from './damaged.js';
 import { isStoredCopy, lastPlaced } from './lost.js';
 import { inUse, type Move, type MovePlan, planMoves } from './move.js';
 import { ownerNotes, refuseTakenOver, requireOwner } from './owner.js';
@@ -50,7 +51,10 @@ export interface SwitchPlan {
   readonly fingerprint: Fingerprint;
   readonly group: SlotGroup;
   readonly from: Identity | null;
-  /** The identity whose login a failed refresh of the host destroyed in the slot; `isOnlyCopy`: the stored one may be spent too. */
+  /**
+   * The identity whose login a failed refresh of the host destroyed in the slot, or that lies there damaged; `isOnlyCopy`: the stored
+   * one may be spent too.
+   */
   readonly lost: LostOwner | null;
   readonly slots: readonly SlotPlan[];
   readonly checkIns: readonly CheckIn[];
@@ -87,7 +91,8 @@ export async function planSwitch(
   const main = await settledReading(group.main, deps);
   const readings = [{ slot: group.main, reading: main }];
   for (const slot of group.copies) readings.push({ slot, reading: await settledReading(slot, deps) });
-  for (const { slot, reading } of readings) refuseForeign(slot, reading);
+  const damaged = await damagedIn(repo, readings);
+  for (const { slot, reading } of readings) refuseForeign(slot, reading, damaged);
 
   const ours = await planCheckIns(repo, group, readings, (who) => sameIdentity(who, wanted), now);
   const { moves, custody, ...taking } = await planTaking(deps, repo, entry, group, ours);
@@ -104,7 +109,10 @@ export async function planSwitch(
   const slots = readings.map(({ slot, reading }) => planSlot(repo, slot, reading, holding, fingerprint));
   for (const slot of group.choosers)
     slots.push({ slot, reading: await slot.read(), put: 'keep', takeOut: [] });
-  const lost = main.occupant.kind === 'lost' ? await lostOwner(repo, group.main, main.occupant) : null;
+  const lost =
+    main.occupant.kind === 'lost'
+      ? await lostOwner(repo, group.main, main.occupant)
+      : ownerOfDamaged(main.occupant, damaged);
   const pins = await planPins(host, group, slots, session, deps.env, {
     switched: isSwitch({ slots, moves }),
     unfinished: await isUnfinished(deps.journal, group.main),
@@ -191,6 +199,10 @@ async function lostOwner(repo: OpenRepo, { address }: Slot, lost: LostLogin): Pr
 }
 
 function lostNotes({ occupant }: SlotReading, lost: LostOwner | null): readonly HostNote[] {
+  if (occupant.kind === 'foreign' && lost !== null) {
+    const text = `the slot held a damaged login of ${nameOf(lost.entry)}: ${occupant.what}; all of it that was left is stored`;
+    return [{ code: 'ENTRY_DAMAGED', text }];
+  }
   if (occupant.kind !== 'lost') return [];
   const whose = lost === null ? 'a login' : `the login of ${nameOf(lost.entry)}`;
   const left =
@@ -230,13 +242,18 @@ function planSlot(
   return { slot, reading, put: there ? 'keep' : holding, takeOut };
 }
 
-function refuseForeign({ address }: Slot, { occupant }: SlotReading): void {
-  if (occupant.kind !== 'foreign') return;
+function refuseForeign({ address }: Slot, { occupant }: SlotReading, damaged: Damaged): void {
+  if (occupant.kind !== 'foreign' || damaged.has(occupant)) return;
   throw new RouterError(
     'SLOT_FOREIGN',
     `${address.profileId} of agent ${address.agent} holds ${occupant.what}, which codex-router does not overwrite`,
     { hint: 'move it to another profile id in OpenClaw, then run the command again' },
   );
+}
+
+function ownerOfDamaged(occupant: Occupant, damaged: Damaged): LostOwner | null {
+  const entry = damaged.get(occupant);
+  return entry === undefined ? null : { entry, isOnlyCopy: false };
 }
 
 /** The record's own tokens must say what its key says: the last guard before they reach the host. */

@@ -1,5 +1,5 @@
 import { type Identity, sameIdentity } from '../identity.js';
-import { affectedBy } from '../slot/companions.js';
+import { affectedBy, isOfProvider } from '../slot/companions.js';
 import type { Host } from '../slot/host.js';
 import type { SessionEntry } from '../slot/pins.js';
 import { loginsIn } from './places.js';
@@ -61,9 +61,8 @@ function mendOf(
   seen: readonly StoreTaking[],
 ): PinMend | null {
   const { provider, formerProvider } = summary;
-  const isOurs = [provider, formerProvider].some((name) => name !== null && pinnedTo?.startsWith(`${name}:`));
   const store = seen.find(({ stays }) => stays !== null);
-  if (pinnedTo === null || !isOurs || store?.stays == null) return null;
+  if (pinnedTo === null || !isOfProvider(pinnedTo, summary) || store?.stays == null) return null;
   const { profileId } = store.slot.address;
   // A copy of main's login is switched with main's slot.
   const { id } = (store.stays.because === 'main' ? (seen.at(-1) ?? store) : store).slot.address;

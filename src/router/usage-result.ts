@@ -5,14 +5,16 @@ import type { IndexEntry } from '../repo/repo.js';
 import type { Secret } from '../secret.js';
 import { LOG_IN_AGAIN } from './remedies.js';
 import { typedSelectorOf } from './resolve.js';
-import type { NamedPerson, UsageSource } from './usage-source.js';
+import type { UsagePace } from './usage-pace.js';
+import type { NamedPerson, UsageAnswer, UsageSource } from './usage-source.js';
 import type { HeldBy, OwnToken } from './usage-tokens.js';
 
 /**
  * `answered`: these limits are of now; in every other state they are the last known ones, or null. `expired`: the access token has, the
  * login need not have. `refreshing`: its host is renewing it. `rejected`, `forbidden`, `failed`, `unreachable`, `timeout`: as
  * `UsageAnswer`. `mismatch`: the token, or the server's answer to it, is about somebody else: nothing of it is taken for this identity.
- * `no-token`: its access token could not be read. `offline`: nobody was asked.
+ * `no-token`: its access token could not be read. `interrupted`: the question was given up before it was answered. `offline`: nobody was
+ * asked.
  */
 export const USAGE_STATES = [
   'answered',
@@ -25,6 +27,7 @@ export const USAGE_STATES = [
   'timeout',
   'mismatch',
   'no-token',
+  'interrupted',
   'offline',
 ] as const;
 
@@ -54,6 +57,8 @@ export interface ResultDeps {
   /** ms epoch */
   readonly now: () => number;
   readonly signal?: AbortSignal | undefined;
+  /** Where the same people are asked again and again: who is to be left in peace for a while. */
+  readonly pace?: UsagePace | undefined;
 }
 
 /** Somebody who is asked about. */
@@ -73,7 +78,7 @@ export type Result = Omit<IdentityUsage, 'at' | 'limits'> & {
  * @param leftMs how long the answer may take; 0: the time is up
  */
 export async function usageResult(
-  { source, now, signal }: ResultDeps,
+  { source, now, signal, pace }: ResultDeps,
   { identity, entry }: Target,
   found: OwnToken,
   offline: boolean,
@@ -101,15 +106,23 @@ export async function usageResult(
     return result('expired', `its access token has expired; ${RENEWS[heldBy]}`, refresh);
   }
   if (leftMs <= 0) return result('timeout', 'the time was up before it was asked');
+  const early = pace?.early(found, identity);
+  if (early) return result(early.state, early.why, early.remedy);
   const answer = await source.ask(found.token, identity.accountId, leftMs, signal);
-  if (answer.kind === 'answered') {
-    const { named, limits } = answer;
-    if (isNamed(named, identity)) return result('answered', null, null, { at: now(), limits });
-    const why = 'ChatGPT answered about somebody else';
-    return result('mismatch', why, null, { answeredFor: named });
+  const heard = heardOf(answer);
+  pace?.heard(found, identity, heard, answer.kind === 'answered' ? null : (answer.retryAfterMs ?? null));
+  return heard;
+
+  function heardOf(answer: UsageAnswer): Result {
+    if (answer.kind === 'answered') {
+      const { named, limits } = answer;
+      if (isNamed(named, identity)) return result('answered', null, null, { at: now(), limits });
+      const why = 'ChatGPT answered about somebody else';
+      return result('mismatch', why, null, { answeredFor: named });
+    }
+    if (answer.kind === 'expired') return result('expired', `${answer.why}; ${RENEWS[heldBy]}`, refresh);
+    return result(answer.kind, answer.why, answer.kind === 'rejected' ? (refresh ?? LOG_IN_AGAIN) : null);
   }
-  if (answer.kind === 'expired') return result('expired', `${answer.why}; ${RENEWS[heldBy]}`, refresh);
-  return result(answer.kind, answer.why, answer.kind === 'rejected' ? (refresh ?? LOG_IN_AGAIN) : null);
 }
 
 /** Completes "its access token has expired;". */

@@ -8,12 +8,18 @@ import type { Secret } from '../secret.js';
  * `expired`: the server calls the access token expired, which says nothing of the login. `rejected`: 401, it takes this token no more.
  * `forbidden`: 403, the person may not look at this workspace. `failed`: any other answer. `unreachable`: none, `timeout`: none in time.
  */
-export type UsageAnswer =
+export type UsageAnswer = {
+  /** ms by which this machine's clock is ahead of the server's; absent where that does not tell the time. */
+  readonly aheadMs?: number;
+} & (
   | { readonly kind: 'answered'; readonly limits: Limits; readonly named: NamedPerson }
   | {
       readonly kind: 'expired' | 'rejected' | 'forbidden' | 'failed' | 'unreachable' | 'timeout';
       readonly why: string;
-    };
+      /** How long the server asks not to be asked again; absent where it does not say. */
+      readonly retryAfterMs?: number;
+    }
+);
 
 export interface NamedPerson {
   readonly accountId: string | null;

@@ -1,11 +1,13 @@
 import { RouterError } from '../errors.js';
-import { type Identity, identityKey, sameIdentity } from '../identity.js';
+import { type Identity, type IdentityKey, identityKey } from '../identity.js';
 import type { IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 import type { LastUsage, LastUsages, UsageFile } from '../repo/usage-file.js';
+import type { UsageHistory } from '../repo/usage-history.js';
 import type { Host, HostNote } from '../slot/host.js';
+import { clockNote } from './clock.js';
 import { BEHIND } from './list.js';
 import { problemIn } from './lost.js';
-import { resolve } from './resolve.js';
+import { entryOrNull, resolve } from './resolve.js';
 import { turnsSlot } from './turns-slot.js';
 import {
   type IdentityUsage,
@@ -15,6 +17,7 @@ import {
   usageResult,
 } from './usage-result.js';
 import { askRound } from './usage-round.js';
+import type { UsageSource } from './usage-source.js';
 import { type OwnToken, ownToken, type SlotLogins, slotLogins, type TokenDeps } from './usage-tokens.js';
 
 export interface UsageDeps extends TokenDeps, ResultDeps {
@@ -22,6 +25,7 @@ export interface UsageDeps extends TokenDeps, ResultDeps {
   /** Null when there is no OpenClaw here, or none that can be read. */
   readonly host: Host | null;
   readonly file: UsageFile;
+  readonly history: UsageHistory;
   /** Our own lock; bounded to seconds: the answer does not wait for its being kept. */
   withLock<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -61,17 +65,22 @@ export async function usage(deps: UsageDeps, request: UsageRequest): Promise<Usa
   const known = await lastKnown(deps, notes);
 
   const vault = lazily(deps.open);
-  const results = await askRound(targets, request.waitMs, async (target, leftMs): Promise<Result> => {
-    const found = await tokenOf({ ...deps, open: vault.open }, target, seen, request.offline);
-    const result = await usageResult(deps, target, found, request.offline, leftMs, entries);
-    deps.signal?.throwIfAborted();
-    return result;
+  const { source, ahead } = timed(deps.source);
+  const heard = await withOwnSignal(deps.signal, (signal) => {
+    const work = async (target: Target, leftMs: number): Promise<Result> => {
+      const found = await tokenOf({ ...deps, open: vault.open }, target, seen, request.offline);
+      return usageResult({ ...deps, source, signal }, target, found, request.offline, leftMs, entries);
+    };
+    return askRound(targets, request.waitMs, work, signal);
   });
+  // What some have answered is not lost with the rest.
+  if (heard.every((result) => result?.state !== 'answered')) deps.signal?.throwIfAborted();
+  const results = targets.map((target, place) => heard[place] ?? givenUp(target));
   // What would be true of every one of them is an error of the command.
   const { failure } = vault;
   if (failure !== null && results.every(({ state }) => state === 'no-token')) throw failure;
 
-  const fresh = new Map<string, LastUsage>();
+  const fresh = new Map<IdentityKey, LastUsage>();
   const usage = results.map(({ at = null, limits = null, ...result }): IdentityUsage => {
     const key = identityKey(result.identity);
     if (at !== null && limits !== null) {
@@ -81,18 +90,44 @@ export async function usage(deps: UsageDeps, request: UsageRequest): Promise<Usa
     const last = result.state === 'mismatch' ? undefined : known.get(key);
     return { ...result, at: last?.at ?? null, limits: last?.limits ?? null };
   });
-  notes.push(...(await keep(deps, fresh, entries, seen)));
+  notes.push(...(await keep(deps, fresh, seen)));
+  notes.push(...[clockNote(ahead())].filter((note) => note !== null));
   return { usage: usage.map((one) => withoutPast(one, now())), notes };
 }
 
+/** The same source, and by how many ms this machine's clock is ahead by its answers, at the least; null where none tells the time. */
+function timed({ ask }: UsageSource): { readonly source: UsageSource; readonly ahead: () => number | null } {
+  let least: number | null = null;
+  return {
+    source: {
+      ask: async (...question) => {
+        const answer = await ask(...question);
+        const { aheadMs = null } = answer;
+        if (aheadMs !== null && Math.abs(aheadMs) < Math.abs(least ?? Number.POSITIVE_INFINITY))
+          least = aheadMs;
+        return answer;
+      },
+    },
+    ahead: () => least,
+  };
+}
+
+/** Whom a wish means, without asking anybody. @throws IDENTITY_NOT_FOUND, IDENTITY_AMBIGUOUS, HOST_NOT_FOUND */
+export async function whoIsMeant(
+  { repo, host }: Pick<UsageDeps, 'repo' | 'host'>,
+  wish: UsageWish,
+): Promise<readonly Target[]> {
+  return targetsOf({ host }, wish, await repo.list(), await slotLogins(wish.kind === 'all' ? host : null));
+}
+
 async function targetsOf(
-  { host }: UsageDeps,
+  { host }: Pick<UsageDeps, 'host'>,
   wish: UsageWish,
   entries: readonly IndexEntry[],
   seen: SlotLogins,
 ): Promise<readonly Target[]> {
   const targetOf = (identity: Identity): Target => {
-    const entry = entries.find((one) => sameIdentity(one.identity, identity)) ?? null;
+    const entry = entryOrNull(identity, entries);
     return { identity: entry?.identity ?? identity, entry };
   };
   if (wish.kind === 'slot') return [targetOf(await inSlot(host, wish.agent, entries))];
@@ -179,21 +214,56 @@ async function lastKnown({ file }: UsageDeps, notes: HostNote[]): Promise<LastUs
   }
 }
 
+/**
+ * With a signal that is aborted with the outer one and is gone after `work`: the outer one may live for days, and would keep something of
+ * every question (Node 20).
+ */
+async function withOwnSignal<T>(outer: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>) {
+  const inner = new AbortController();
+  const stop = () => inner.abort(outer?.reason);
+  outer?.addEventListener('abort', stop);
+  if (outer?.aborted) stop();
+  try {
+    return await work(inner.signal);
+  } finally {
+    outer?.removeEventListener('abort', stop);
+  }
+}
+
+function givenUp({ identity, entry }: Target): Result {
+  const why = 'it was given up before it was answered';
+  const nobody = { heldBy: 'store', agent: null, remedy: null, answeredFor: null } as const;
+  return { identity, entry, ...nobody, state: 'interrupted', why };
+}
+
 /** Only where there is a vault: nothing of ours is made for a look. */
 async function keep(
-  { repo, file, withLock }: UsageDeps,
-  fresh: LastUsages,
-  entries: readonly IndexEntry[],
+  { repo, file, history, withLock }: UsageDeps,
+  fresh: ReadonlyMap<IdentityKey, LastUsage>,
   seen: SlotLogins,
 ): Promise<readonly HostNote[]> {
   if (fresh.size === 0 || (await repo.standing()) === null) return [];
-  const kept = new Set([...entries, ...seen.logins].map(({ identity }) => String(identityKey(identity))));
   try {
-    await withLock(() => file.keep(fresh, (key) => kept.has(key)));
+    await withLock(async () => {
+      // Somebody may have been removed while the others were asked.
+      const stored = (await repo.list()).map(({ identity }) => identityKey(identity));
+      const inSlots = seen.logins.map(({ identity }) => identityKey(identity));
+      const kept = new Set<string>([...stored, ...inSlots]);
+      await file.keep(fresh, (key) => kept.has(key));
+      const looks = [...fresh].map(
+        ([key, { at, limits }]) => [key, { at, windows: limits.windows }] as const,
+      );
+      await history.add(new Map(looks), stored);
+    });
     return [];
   } catch (error) {
     if (!(error instanceof RouterError) || error.code === 'INTERRUPTED') throw error;
-    return [{ code: 'USAGE_NOT_KEPT', text: `the answers were not kept for --offline: ${error.message}` }];
+    return [
+      {
+        code: 'USAGE_NOT_KEPT',
+        text: `the answers were not kept for --offline and --history: ${error.message}`,
+      },
+    ];
   }
 }
 

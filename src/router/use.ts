@@ -34,6 +34,8 @@ export interface UseRequest {
   readonly fixLabels?: boolean;
   /** Takes the login from whoever else holds it. */
   readonly move?: boolean;
+  /** Looks once more under the router lock and may throw: the slot is not written then. */
+  readonly still?: () => Promise<void>;
 }
 
 export interface UseAnswer {
@@ -72,6 +74,7 @@ export async function use(deps: UseDeps, request: UseRequest): Promise<UseAnswer
   const settled = dryRun ? [] : await settleWanted(deps, repo, wanted.identity);
   return deps.withGrantLock(wanted.identity, () =>
     deps.withLock(async () => {
+      await request.still?.();
       const approve = (plan: SwitchPlan) => {
         if (request.agent !== null && plan.group.tied) throw tiedAgents(plan.group);
         refuseUnfitPlan(plan, deps.now());

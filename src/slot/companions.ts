@@ -10,6 +10,14 @@ export interface PinRules {
   readonly knownProfileIds: ReadonlySet<string>;
 }
 
+/** Whether a profile id is one of the provider's, under its present name or its former one. */
+export function isOfProvider(
+  profileId: string,
+  { provider, formerProvider }: Pick<PinRules, 'provider' | 'formerProvider'>,
+): boolean {
+  return [provider, formerProvider].some((name) => name !== null && profileId.startsWith(`${name}:`));
+}
+
 /**
  * DESIGN's word "companion": the existing entries that are pinned together with `key`, in the store's order. Empty for a
  * key that is not a chat. An entry pinned to another login stays out.

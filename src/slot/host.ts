@@ -1,5 +1,6 @@
 import type { Pins } from './pins.js';
 import type { Slot } from './slot.js';
+import type { HostTrouble } from './trouble.js';
 
 /** Something true about a host that a person should hear; `code` is stable for programs. */
 export interface HostNote {
@@ -47,7 +48,7 @@ export interface HostSummary {
 }
 
 /** What was found of a host and why it is routed the way it is; what `codex-router host` shows. */
-export interface HostFindings {
+export interface FoundHost {
   /** The state directory, symlinks resolved. */
   readonly stateDir: string;
   /** Null where it could not be told. */
@@ -135,9 +136,48 @@ export interface HostLabel {
   /**
    * Takes that name out of the configuration and says so; leaves it, and says why, where a running gateway would restart
    * itself for the change.
+   * @param before hears of each file before it is written, and may throw: that file is not written then
    * @throws HOST_UNREADABLE, HOST_FOREIGN_OWNER, HOST_BUSY, IO
    */
-  mend(gatewayRuns: boolean): Promise<HostNote>;
+  mend(gatewayRuns: boolean, before?: (change: FileChange) => Promise<void>): Promise<HostNote>;
+}
+
+/** One file of the host's own, as it is and as it will be. */
+export interface FileChange {
+  readonly path: string;
+  /** Permission bits. */
+  readonly mode: number;
+  readonly bytes: Uint8Array;
+  readonly next: Uint8Array;
+  /** A gateway that runs restarts itself for any change of it. */
+  readonly restarts: boolean;
+}
+
+/**
+ * How a host chooses among the logins of its provider, beside what their store says: what its configuration names, where the
+ * store names no order, and what is its release's own way.
+ */
+export interface HostChoosing {
+  /** The configured order of the provider; null where there is none. */
+  readonly order: readonly string[] | null;
+  /** The configured profiles, of every provider. */
+  readonly profiles: readonly ConfiguredProfile[];
+  /** A stored order of ids that are all gone is passed over (from 6.1); before, it leaves no login to choose. */
+  readonly passesGoneOrder: boolean;
+  /** A login whose access token has expired comes after the others where nothing fixes their order (from 8.1). */
+  readonly expiredLast: boolean;
+  /** A session that a person pinned to a login that rests runs on another one of the order (from 5.4). */
+  readonly restMovesPin: boolean;
+  /** A session that a person pinned to a login that is gone runs no more (9.6, not yet 9.1); before, it follows the order. */
+  readonly goneStops: boolean;
+  /** What is shown of a login comes from the gateway's copy, not from the store (through 4.15). */
+  readonly labelsFromGateway: boolean;
+}
+
+export interface ConfiguredProfile {
+  readonly id: string;
+  readonly provider: string | null;
+  readonly mode: string | null;
 }
 
 /** Which codex-router routes a host, as the file it leaves there says; no token in it, and nothing of who is routed. */
@@ -207,8 +247,18 @@ export interface Host {
    * Asks a running gateway what it holds in the slot, without making it read or renew anything. Never fatal, bounded to seconds.
    * A host that has no such thing has no such method.
    * @param expiresAt ms epoch of the login in the slot: one that a question could make the gateway renew is not asked about.
+   * @param withinMs how long the exchange may take; 12 s unless told
    */
-  held?(slot: Slot, expiresAt: number): Promise<GatewayHolds>;
+  held?(slot: Slot, expiresAt: number, withinMs?: number): Promise<GatewayHolds>;
+
+  /** As its configuration was when the host was found. A host that never chooses has no such thing. */
+  readonly choosing?: HostChoosing;
+
+  /**
+   * What is wrong with the files of this host: its locks, who may read them, what lies about in them, and another program's login that
+   * it copies over the slot. Reads only, bounded to a few seconds. A host without files has no such method.
+   */
+  troubles?(): Promise<readonly HostTrouble[]>;
 
   /**
    * What the host would go on showing for the slot with somebody of this e-mail in it; null when that is the truth. A host without

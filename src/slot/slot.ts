@@ -1,3 +1,4 @@
+import type { Grant } from '../grant.js';
 import type { Holding } from '../holding.js';
 import type { Secret } from '../secret.js';
 
@@ -12,7 +13,13 @@ export type Occupant =
   | ({ readonly kind: 'login' } & Holding)
   | { readonly kind: 'refreshing'; readonly accountId: string | null }
   | LostLogin
-  | { readonly kind: 'foreign'; readonly what: string };
+  | { readonly kind: 'foreign'; readonly what: string; readonly remains?: Remains };
+
+/** What is left of an OAuth login that somebody, or something, has damaged. */
+export interface Remains {
+  /** Whether it proves to have been this very grant: by its refresh token, or, where that is gone, by its whole access token. */
+  areOf(grant: Grant): boolean;
+}
 
 /** In words, what is in a slot that is no login; null for an empty one. */
 export function problemOf(occupant: Exclude<Occupant, { kind: 'login' }>): string | null {
@@ -54,6 +61,8 @@ export interface SlotReading {
   readonly selectable: boolean;
   /** The order that this store has for the provider, ids of profiles that are gone in it too; null where it has none. */
   readonly order: readonly string[] | null;
+  /** The profile that this store calls the last that worked; null where it says nothing. */
+  readonly lastGood: string | null;
   /** The ids that this store's own order and lastGood name for the provider. */
   readonly named: readonly string[];
 }
@@ -84,7 +93,14 @@ export interface SlotChange {
    * is not a person's own (`personal:*`) follows. SLOT_CHANGED for an id that is taken.
    */
   readonly beside?: readonly NewNeighbour[];
+  /** With `keep`: what this store chooses by is put as given, in the place of the slot alone. */
+  readonly choose?: Choice;
+  /** With `keep`: failures that were counted against the slot, and the rest it was given for them, are forgotten; what it chooses by stays. */
+  readonly wake?: boolean;
 }
+
+/** What a store chooses by for the provider; null where it is to say nothing. */
+export type Choice = Pick<SlotReading, 'order' | 'lastGood'>;
 
 /** A login on its way to a place beside the slot. */
 export interface NewNeighbour {

@@ -1,4 +1,4 @@
-import { leftText } from '../../router/usage-words.js';
+import { leftText } from '../../limits.js';
 import type { UsageDocument } from '../documents.js';
 import type { Chat } from './chat.js';
 

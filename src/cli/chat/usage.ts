@@ -1,5 +1,6 @@
 import { identityKey } from '../../identity.js';
-import { ageText, clockText, leftText, untilText } from '../../router/usage-words.js';
+import { leftText } from '../../limits.js';
+import { ageText, clockText, untilText } from '../../router/times.js';
 import { showText } from '../../text.js';
 import type { UsageDocument } from '../documents.js';
 import type { Chat, ChatAnswer } from './chat.js';

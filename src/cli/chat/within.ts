@@ -117,8 +117,10 @@ function silentTerminal(outer: Terminal, write: (text: string) => void): Termina
     get answered() {
       return outer.answered;
     },
+    isUnheard: false,
     say: () => undefined,
     rewrite: () => undefined,
+    live: () => null,
     write,
     ask: nobody,
     confirm: nobody,

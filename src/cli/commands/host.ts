@@ -17,7 +17,7 @@ export interface HostCommandOptions extends HostOptions {
 /** `codex-router host`: what lies there and why it is routed as it is. Looks, and only looks; needs no vault. */
 export async function runHost(cli: Cli, options: HostCommandOptions): Promise<void> {
   const parts = compose(cli, options);
-  const found = await parts.findings();
+  const found = await parts.foundHost();
   const residue = options.residue ? await parts.residue(found) : null;
   const document: HostDocument = {
     ...DONE,

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { RouterError } from '../errors.js';
-import type { FoundAgent, FoundLock, Host, HostFindings, HostNote } from '../slot/host.js';
+import type { FoundAgent, FoundHost, FoundLock, Host, HostNote } from '../slot/host.js';
 import type { Occupant, Slot } from '../slot/slot.js';
 import { type Adapters, directAdapters, sessionsPath } from './adapters.js';
 import { choosesOwn } from './agents.js';
@@ -21,7 +21,7 @@ import type { Patience } from './store-file.js';
  * @throws HOST_NOT_FOUND, HOST_FOREIGN_OWNER, HOST_UNREADABLE for a configuration that cannot be read, USAGE; IO when the system
  * refuses a look at the state directory itself
  */
-export async function hostFindings(deps: LocateDeps): Promise<HostFindings> {
+export async function foundHost(deps: LocateDeps): Promise<FoundHost> {
   const ground = await findGround(deps);
   const [examined, broken] = await attempt(() => examine(ground));
   const [host, refused] = broken === null ? await attempt(() => locateHost(deps)) : [null, broken];
@@ -68,7 +68,7 @@ function wayOf(
   { options }: LocateDeps,
   examined: Examined | null,
   host: Host | null,
-): { readonly via: HostFindings['via']; readonly reasons: readonly HostNote[] } {
+): { readonly via: FoundHost['via']; readonly reasons: readonly HostNote[] } {
   if (examined === null || examined.refusal !== null) return { via: null, reasons: [] };
   const { needsSdk } = examined;
   const asked = options.via === 'sdk' ? '--via sdk asks for it' : null;
@@ -134,7 +134,7 @@ function holdsSame(one: Occupant, other: Occupant): boolean {
 function agentNotes(
   agents: readonly FoundAgent[],
   { copiesMain }: ReleaseTraits,
-  release: HostFindings['release'],
+  release: FoundHost['release'],
 ): readonly HostNote[] {
   const notes: HostNote[] = [];
   const tied = agents.filter(({ runsOn }) => runsOn === 'main' || runsOn === 'copy');
@@ -187,7 +187,7 @@ function locksOf(
 async function gatewayOf(
   { places, stateDir, config }: Ground,
   { env }: LocateDeps,
-): Promise<HostFindings['gateway']> {
+): Promise<FoundHost['gateway']> {
   const running = await runningGateway(places.configPath, stateDir);
   if (running === null) return null;
   const parsed = parseGatewayConfig(config.value.gateway);

@@ -5,25 +5,19 @@ const DAY = 24 * HOUR;
 
 /** `in 2 h 10 min`, `in 3 d 4 h`, `in 5 min`; `now` for what is past or a moment away. */
 export function untilText(at: number, now: number): string {
-  const span = spanText(at - now);
-  return span === null ? 'now' : `in ${span}`;
-}
-
-/** Whole, and never a 0 for what is not used up yet. */
-export function leftText(percent: number): string {
-  return percent > 0 && percent < 1 ? '<1 %' : `${Math.round(percent)} %`;
+  return at - now < MINUTE / 2 ? 'now' : `in ${spanText(Math.max(MINUTE, at - now))}`;
 }
 
 /** `3 h 5 min ago`; `just now` within the minute. */
 export function ageText(at: number, now: number): string {
-  const span = spanText(now - at);
-  return span === null ? 'just now' : `${span} ago`;
+  return now - at < MINUTE / 2 ? 'just now' : `${spanText(Math.max(MINUTE, now - at))} ago`;
 }
 
-/** The two largest units; null for less than half a minute. */
-function spanText(ms: number): string | null {
+/** The two largest units: `40 s`, `12 min`, `2 h 10 min`, `3 d 4 h`; never below a second. */
+export function spanText(ms: number): string {
+  const seconds = Math.max(1, Math.round(ms / 1000));
+  if (seconds < 60) return `${seconds} s`;
   const minutes = Math.round(ms / MINUTE);
-  if (minutes < 1) return null;
   const parts = [
     [Math.floor((minutes * MINUTE) / DAY), 'd'],
     [Math.floor(((minutes * MINUTE) % DAY) / HOUR), 'h'],
@@ -47,6 +41,20 @@ export function clockText(at: number, now: number): string {
   if (time.toDateString() === today.toDateString()) return clock;
   const year = time.getFullYear() === today.getFullYear() ? '' : ` ${time.getFullYear()}`;
   return `${DAYS[time.getDay()]} ${time.getDate()} ${MONTHS[time.getMonth()]}${year} ${clock}`;
+}
+
+/** `14:05:09`, in this machine's time zone. */
+export function secondsText(at: number): string {
+  const time = new Date(at);
+  return [time.getHours(), time.getMinutes(), time.getSeconds()].map(two).join(':');
+}
+
+/** `2026-11-22T14:05:09+01:00`: a line of a log sorts and is understood elsewhere. */
+export function stampText(at: number): string {
+  const time = new Date(at);
+  const ahead = -time.getTimezoneOffset();
+  const offset = `${ahead < 0 ? '-' : '+'}${two(Math.floor(Math.abs(ahead) / 60))}:${two(Math.abs(ahead) % 60)}`;
+  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}T${secondsText(at)}${offset}`;
 }
 
 function two(number: number): string {
