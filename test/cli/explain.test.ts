@@ -95,6 +95,11 @@ function select(state: OpenClawState, fields: object): void {
   writeJson(file, { ...(readJson(file) as object), ...fields });
 }
 
+/** `auth` of openclaw.json is this from now on. */
+function configure({ configPath }: OpenClawState, auth: object): void {
+  writeJson(configPath, { ...(readJson(configPath) as object), auth });
+}
+
 function pin(state: OpenClawState, key: string, fields: object): void {
   const { sessions } = state.paths();
   const all = readJson(sessions) as Record<string, object>;
@@ -116,16 +121,16 @@ t.test(
       slot: { profileId: SLOT },
     });
     for (const layer of ['choice', 'slot', 'order', 'pin', 'usage', 'label']) {
-      t.match(of(layer), { identity: { alias: 'a' }, verdict: 'agrees' }, layer);
+      t.match(of(layer), { identity: { alias: 'a' }, verdict: /^agrees$/ }, layer);
     }
-    t.match(of('effective'), { value: 'no gateway runs', verdict: 'agrees' });
+    t.match(of('effective'), { value: 'no gateway runs', verdict: /^agrees$/ });
     t.equal(of('label').value, alice.email);
     t.strictSame(
       files.map((file) => readFileSync(file, 'utf8')),
       before,
     );
     const { stdout } = await run(['explain']);
-    t.match(stdout, /^1 choice {4}ok {2}a \(alice@example\.test, plus, account a1111111\)$/m);
+    t.match(stdout, /^1 choice {5}agrees {4}a \(alice@example\.test, plus, account a1111111\)$/m);
     t.match(stdout, /^all that could be read agrees$/m);
   },
 );
@@ -137,7 +142,7 @@ t.test('wrong account: another program has put another login into the slot', asy
   });
   const { json, of } = await explain();
   t.match(json, { agrees: false, first: 'slot', remedy: 'codex-router use a' });
-  t.match(of('choice'), { identity: { alias: 'a' }, verdict: 'agrees' });
+  t.match(of('choice'), { identity: { alias: 'a' }, verdict: /^agrees$/ });
   t.match(of('slot'), { identity: { alias: 'b' }, verdict: 'disagrees' });
   t.match(of('usage'), { identity: { alias: 'b' } }, 'what is in the slot is what OpenClaw shows');
   t.equal((await run(['use', 'a'])).code, 0);
@@ -151,7 +156,7 @@ t.test('a switch that /status does not follow: the chat is pinned to another pro
   t.match(beside.json, { first: 'pin', remedy: `codex-router use a --session ${MAIN}` });
   t.match(beside.of('pin'), { value: 'openai-codex:carol', identity: { email: carol.email } });
   t.equal((await run((beside.json.remedy ?? '').split(' ').slice(1))).code, 0);
-  t.match((await explain()).of('pin'), { verdict: 'agrees' });
+  t.match((await explain()).of('pin'), { verdict: /^agrees$/ });
 
   pin(state, MAIN, { ...PIN, authProfileOverride: 'openai-codex:gone' });
   t.match((await explain()).of('pin'), {
@@ -163,7 +168,7 @@ t.test('a switch that /status does not follow: the chat is pinned to another pro
   t.match(own.json, { first: 'pin', remedy: null }, "a person's own choice is left");
   t.match((await explain('--session', 'agent:main:telegram:direct:1001')).of('pin'), {
     value: 'none',
-    verdict: 'agrees',
+    verdict: /^agrees$/,
     why: 'it follows the order',
   });
   t.match((await explain('--session', 'agent:main:nowhere')).of('pin'), {
@@ -175,27 +180,49 @@ t.test('a switch that /status does not follow: the chat is pinned to another pro
 t.test(
   'oauth label follows and usage does not; works sometimes: the order names, or leaves, another login',
   async (t) => {
-    const { explain, state } = await bench(t, { others: { 'openai-codex:carol': carol } });
+    const { explain, run, state } = await bench(t, { others: { 'openai-codex:carol': carol } });
     select(state, { order: { [PROVIDER]: ['openai-codex:carol', SLOT] } });
     const first = await explain();
     t.match(first.json, { first: 'order', remedy: 'codex-router use a' });
     t.match(first.of('order'), { why: 'it names openai-codex:carol before the slot' });
     t.match(first.of('usage'), { identity: { email: carol.email }, verdict: 'disagrees' });
-    t.match(first.of('label'), { identity: { alias: 'a' }, verdict: 'agrees' });
+    t.match(first.of('label'), { identity: { alias: 'a' }, verdict: /^agrees$/ });
 
     select(state, { order: { [PROVIDER]: ['openai-codex:vanished', SLOT, 'openai-codex:carol'] } });
-    t.match((await explain()).of('order'), { verdict: 'disagrees', why: /another login is behind the slot/ });
+    t.match((await explain()).of('order'), {
+      cause: 'other-behind',
+      why: /another login is behind the slot/,
+    });
     select(state, { order: undefined });
+    t.match((await explain()).of('order'), {
+      verdict: /^agrees$/,
+      value: 'none',
+      readFrom: /^auth.profiles/,
+    });
+    configure(state, { profiles: {} });
     const none = await explain();
-    t.match(none.of('order'), { verdict: 'disagrees', value: 'none', why: /may take turns among 2 logins/ });
-    t.match(none.of('usage'), { verdict: 'unknown' });
+    t.match(none.json, { first: 'order', symptom: 'works-sometimes', remedy: 'codex-router use a' });
+    t.match(none.of('order'), { cause: 'takes-turns', value: 'none', why: /takes turns among 2 logins/ });
+    const { stdout } = await run(['explain']);
+    t.match(stdout, /^what it looks like: it works sometimes: not every turn runs on the same account$/m);
+    configure(state, { order: { [PROVIDER]: ['openai-codex:carol', SLOT] } });
+    t.match((await explain()).of('order'), {
+      cause: 'other-first',
+      readFrom: /^auth.order in openclaw.json/,
+    });
+    configure(state, { profiles: { [SLOT]: { provider: PROVIDER, mode: 'token' } } });
+    t.match((await explain()).json, {
+      first: 'order',
+      remedy: `openclaw config set auth.profiles.${SLOT}.mode oauth`,
+    });
+    configure(state, { profiles: {} });
 
     select(state, {
       order: { [PROVIDER]: [SLOT] },
       usageStats: { [SLOT]: { cooldownUntil: Date.now() + 3_600_000, cooldownReason: 'rate_limit' } },
     });
     t.match((await explain()).of('order'), {
-      verdict: 'agrees',
+      verdict: /^agrees$/,
       why: /^OpenClaw lets the slot rest until \d\d:\d\d|, \d\d:\d\d \(rate_limit\)$/,
     });
   },
@@ -203,26 +230,41 @@ t.test(
 
 t.test('a broken token, an empty slot, something that is no login', async (t) => {
   const { explain, state } = await bench(t);
-  edit(state, ({ profiles }) => {
-    profiles[SLOT] = { type: 'api_key', provider: PROVIDER, key: 'sk-CANARY' };
-  });
-  t.match((await explain()).json, {
-    first: 'slot',
-    remedy: 'codex-router doctor',
-    layers: [{}, { value: 'an API key' }],
-  });
-  edit(state, ({ profiles }) => {
-    delete profiles[SLOT];
-  });
-  const empty = await explain();
-  t.match(empty.json, { first: 'slot', remedy: 'codex-router use a', layers: [{}, { value: 'empty' }] });
+  const put = (change: object | null) =>
+    edit(state, ({ profiles }) => {
+      if (change === null) delete profiles[SLOT];
+      else profiles[SLOT] = change;
+    });
+  const broken = async (cause: string, remedy: string | null) => {
+    const seen = await explain();
+    t.match(seen.json, { first: 'slot', remedy }, cause);
+    t.match(seen.of('slot'), { cause });
+    return seen;
+  };
+  put({ type: 'api_key', provider: PROVIDER, key: 'sk-CANARY' });
+  t.match((await broken('slot-foreign', null)).of('slot'), { value: 'an API key' });
+  put(null);
+  const empty = await broken('slot-empty', 'codex-router use a');
+  t.match(empty.of('slot'), { value: 'empty' });
   t.match(empty.of('order'), { verdict: 'unknown', why: 'the slot is empty' });
-  edit(state, ({ profiles }) => {
-    profiles[SLOT] = { type: 'oauth', provider: PROVIDER, access: 7, refresh: 'x' };
+  const entry = profileOf(alice, '2026.5.7');
+  put({ ...entry, access: String(entry.access).slice(0, 40) });
+  await broken('login-damaged', 'codex-router use a');
+  put({ ...entry, refresh: '' });
+  await broken('login-damaged', 'codex-router use a');
+  put(entry);
+  select(state, {
+    usageStats: {
+      [SLOT]: {
+        errorCount: 1,
+        disabledUntil: Date.now() + 3_600_000,
+        disabledReason: 'auth_permanent',
+        failureCounts: { auth_permanent: 1 },
+      },
+    },
   });
-  const broken = await explain();
-  t.match(broken.of('slot'), { verdict: 'unknown', value: 'unreadable', why: /access has the wrong type/ });
-  t.match(broken.json, { first: null });
+  const refused = await broken('refresh-failing', `codex-router login --expect ${alice.accountId}`);
+  t.match(refused.json, { symptom: 'broken-token' });
 });
 
 t.test('display disagrees with runtime: openclaw.json names another e-mail', async (t) => {
@@ -302,9 +344,27 @@ t.test(
 );
 
 t.test('before anything was routed, the slot is what the others are compared with', async (t) => {
-  const { explain } = await bench(t, { slot: carol }, false);
+  const { explain, run, state } = await bench(
+    t,
+    { slot: carol, others: { 'openai-codex:work': alice } },
+    false,
+  );
   const { json, of } = await explain();
-  t.match(of('choice'), { verdict: 'unknown', why: 'codex-router has switched nothing here yet' });
-  t.match(of('slot'), { verdict: 'agrees', why: 'that login is not stored here', identity: { alias: null } });
+  t.match(of('choice'), { verdict: 'unknown', why: 'no switch by codex-router is on record here' });
+  t.match(of('slot'), {
+    verdict: /^agrees$/,
+    why: 'that login is not stored here',
+    identity: { alias: null },
+  });
   t.match(json, { agrees: true, first: null });
+  const { stdout } = await run(['explain']);
+  t.match(stdout, /^3 order +agrees +carol@.*, no stored order$/m);
+  t.match(stdout, /^4 pin +agrees +carol@.*, no pin$/m);
+  configure(state, {});
+  // Whoever is not stored cannot be put into a slot.
+  t.match((await explain()).json, { first: 'order', remedy: 'codex-router import --from openclaw' });
+  t.match(
+    (await run(['explain'])).stdout,
+    /^store that login first: .* import --from openclaw, then explain again$/m,
+  );
 });

@@ -180,18 +180,15 @@ t.test('a login leaves the keyring only after it was sealed, and only as it was 
   t.equal(item, null);
 
   item = codexAuthJson(first);
+  const foreign = codexAuthJson(loginOf('bob', { nonce: 'three' }));
   const swap = async () => {
-    item = codexAuthJson(loginOf('bob', { nonce: 'three' }));
+    item = foreign;
   };
   t.match(await rejection(take(swap)), {
     code: 'SLOT_CHANGED',
     message: /another login now; the login is sealed, and still in the system keyring too/,
   });
-  t.equal(
-    item,
-    codexAuthJson(loginOf('bob', { nonce: 'three' })),
-    'the login of somebody else is not touched',
-  );
+  t.equal(item, foreign, 'the login of somebody else is not touched');
 
   let turn = 0;
   const spin = async () => {

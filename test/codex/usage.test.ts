@@ -109,6 +109,19 @@ async function ask(t: Test, listener: RequestListener, waitMs = 10_000, signal?:
   return source.ask(new Secret(alice.access), parseAccountId(alice.accountId), waitMs, signal);
 }
 
+t.test(
+  "by how much this clock is ahead is told by the server's own, at the middle of the request",
+  async (t) => {
+    const asked = (date: string) =>
+      ask(t, (_, response) => {
+        response.setHeader('date', date).end(JSON.stringify(usageOf(people.alice)));
+      });
+    t.equal((await asked(new Date(NOW - 7_200_000).toUTCString())).aheadMs, 7_200_000);
+    t.equal((await asked(new Date(NOW + 90_000).toUTCString())).aheadMs, -90_000);
+    t.equal((await asked('yesterday')).aheadMs, undefined, 'one that tells no time says nothing');
+  },
+);
+
 t.test('one request, with this token and this workspace, and nothing else of the login', async (t) => {
   const seen: unknown[] = [];
   const answer = await ask(t, ({ method, url, headers }, response) => {

@@ -1,7 +1,9 @@
 import * as z from 'zod';
 import * as contract from '../../src/cli/contract.js';
+import * as bundle from '../../src/cli/contract-bundle.js';
 import * as chat from '../../src/cli/contract-chat.js';
 import * as config from '../../src/cli/contract-config.js';
+import * as doctor from '../../src/cli/contract-doctor.js';
 import * as hosts from '../../src/cli/contract-hosts.js';
 import * as logins from '../../src/cli/contract-logins.js';
 import * as plugin from '../../src/cli/contract-plugin.js';
@@ -16,7 +18,9 @@ export const DOCUMENTS = {
   status: contract.StatusDocument,
   host: contract.HostDocument,
   'host-adopt': contract.HostAdoptDocument,
-  doctor: contract.DoctorDocument,
+  doctor: doctor.DoctorDocument,
+  'doctor-undo': doctor.DoctorUndoDocument,
+  'doctor-bundle': bundle.DoctorBundleDocument,
   alias: contract.AliasDocument,
   remove: contract.RemoveDocument,
   restore: contract.RestoreDocument,
@@ -38,7 +42,8 @@ export const DOCUMENTS = {
   logout: logins.LogoutDocument,
   export: logins.ExportDocument,
   usage: usage.UsageDocument,
-  explain: usage.ExplainDocument,
+  'usage-history': usage.UsageHistoryDocument,
+  explain: doctor.ExplainDocument,
   chat: chat.ChatDocument,
   'chat-error': chat.ChatErrorDocument,
   'chat-request': chat.ChatRequest,
@@ -69,7 +74,18 @@ export function complaint(args: readonly string[], document: unknown, ok: boolea
     first === 'plugin' ||
     (first === 'host' && second === 'adopt') ||
     (first === 'login' && ['start', 'finish', 'status', 'cancel'].includes(second ?? ''));
-  const command = isInGroup ? `${first}-${second}` : first;
+  const isBundle = first === 'doctor' && args.includes('--bundle');
+  const isMendUndo = first === 'doctor' && args.includes('--undo');
+  const isHistory = first === 'usage' && args.includes('--history');
+  const command = isBundle
+    ? 'doctor-bundle'
+    : isMendUndo
+      ? 'doctor-undo'
+      : isHistory
+        ? 'usage-history'
+        : isInGroup
+          ? `${first}-${second}`
+          : first;
   const failure = first === 'chat' ? 'chat-error' : 'error';
   const name = ok ? names.find((candidate) => candidate === command) : failure;
   if (name === undefined) return `there is no schema for ${command}`;

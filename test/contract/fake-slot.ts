@@ -13,8 +13,8 @@ import {
 
 type Entry = Exclude<Occupant, { kind: 'absent' }>;
 
-/** What the host's refresh left in the place of the tokens. */
-export type FencedLogin = Extract<Occupant, { kind: 'refreshing' | 'lost' }>;
+/** What the host's refresh, or a hand that is nobody's, left in the place of the tokens. */
+export type FencedLogin = Extract<Occupant, { kind: 'refreshing' | 'lost' | 'foreign' }>;
 
 /** A host's store in memory, with the host's own hand on it. */
 export interface FakeSlot extends Slot {
@@ -66,6 +66,7 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
             : { profileId: id, kind: 'foreign', what: problemOf(entry) ?? '' },
       ),
     order: order.length > 0 ? order : null,
+    lastGood,
     named: [...new Set([...order, ...(lastGood === null ? [] : [lastGood])])],
     selectable: isChooser
       ? order.length === 0 && lastGood === null
@@ -86,6 +87,9 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
         entries.delete(profileId);
         order = order.filter((id) => id !== profileId);
         if (lastGood === profileId) lastGood = null;
+      } else if (change.put === 'keep' && change.choose !== undefined) {
+        order = change.choose.order ?? [];
+        lastGood = change.choose.lastGood;
       } else if (isChooser) {
         if (change.put !== 'keep') throw new Error('a store that only chooses was given a login');
         order = [];

@@ -272,6 +272,25 @@ export function slotPromises(
     t.same(shown(after.occupant), shown(alice));
   });
 
+  t.test('puts a choice back as it once was, and leaves every login', async (t) => {
+    const bench = await make(t);
+    const own = bench.slot.address.profileId;
+    await put(bench.slot, alice);
+    await bench.hostPuts(BOB, bob);
+    await bench.hostOrders([BOB, own], BOB);
+    const { revision, order, lastGood } = await bench.slot.read();
+    t.same([order, lastGood], [[BOB, own], BOB]);
+    const mended = await bench.slot.replace({ expect: revision, put: 'keep', takeOut: [] });
+    t.same([mended.order, mended.lastGood, mended.selectable], [[own], own, true]);
+    const back = { expect: revision, put: 'keep', takeOut: [], choose: { order, lastGood } } as const;
+    const after = await bench.slot.replace(back);
+    t.same([after.order, after.lastGood, after.selectable], [order, lastGood, false]);
+    t.equal(after.revision, revision);
+    const none = { ...back, choose: { order: null, lastGood: null } };
+    t.match(await bench.slot.replace(none), { order: null, lastGood: null });
+    t.match(await bench.slot.read(), { order: null, lastGood: null, named: [] }, 'and it stays so');
+  });
+
   t.test('clears the slot and leaves the other logins to the host', async (t) => {
     const bench = await make(t);
     await put(bench.slot, alice);

@@ -533,7 +533,7 @@ t.test('a home that leads in a circle, or may not be written, is one clear sente
   const it = await scene(t);
   const loop = path.join(it.box.root, 'loop');
   symlinkSync('loop', loop);
-  for (const args of [...Object.values(ALL), ['import', '--from', 'openclaw'], ['list'], ['status']]) {
+  for (const args of [...Object.values(ALL), ['import', '--from', 'openclaw'], ['list']]) {
     const run = faulted(await it.run([...args, '--json'], { env: { CODEX_ROUTER_HOME: loop } }));
     t.match(
       run,
@@ -541,6 +541,12 @@ t.test('a home that leads in a circle, or may not be written, is one clear sente
       `${args.join(' ')}: ${said(run)}`,
     );
   }
+  const told = faulted(await it.run(['status', '--json'], { env: { CODEX_ROUTER_HOME: loop } }));
+  t.match(told, { code: 5, json: { identities: null, vault: { exists: null } } }, 'a look tells the rest');
+  t.ok(
+    told.json.notes.some(({ text }: { text: string }) => /symbolic links/.test(text)),
+    said(told),
+  );
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return;
   const before = it.files();
   const script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"';

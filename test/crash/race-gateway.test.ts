@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, rmdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { freePort } from '../kit/backend.js';
@@ -9,7 +9,7 @@ import { type Issuer, startIssuer } from '../kit/issuer.js';
 import { openclaw } from '../kit/openclaw.js';
 import { until } from '../kit/process.js';
 import { real } from '../kit/real.js';
-import { type Release, releasesToRun } from '../kit/releases.js';
+import { everyReleaseAsked, type Release, releasesToRun } from '../kit/releases.js';
 import { type JsonDocument, leaksOf, type Sandbox, sandbox } from '../kit/router.js';
 import { chatSessions, makeState } from '../kit/state.js';
 import { type Stores, storesOf } from '../kit/stores.js';
@@ -18,6 +18,8 @@ import { figure, LONGER, SEED } from './figures.js';
 import { chances, crowd, lostIn, oneOf, type Ran, readBooks, startWorkers, wrongIn } from './race.js';
 
 const BUSY = 75;
+/** ms after which a race that never came about is called a failure. */
+const AT_MOST_MS = 240_000;
 /** What a note says when a busy machine's gateway did not answer within codex-router's bounds. */
 const TOO_SLOW = /did not say in time|did not end within|GATEWAY_TIMEOUT|GATEWAY_STARTING/;
 const CHATS = ['main', 'telegram:direct:1001', 'discord:channel:555', 'slack:channel:c0123'].map(
@@ -148,7 +150,9 @@ async function stage(t: Test, release: Release, count: number, pinned?: Omit<Els
 
 const releases = (...wanted: Release[]) => wanted.filter((release) => releasesToRun().includes(release));
 
-for (const release of releases('2026.5.7', '2026.6.1', '2026.7.35', '2026.9.6')) {
+const RACED: readonly Release[] = ['2026.5.7', '2026.7.35', '2026.9.6'];
+
+for (const release of releases(...RACED, ...(everyReleaseAsked ? (['2026.6.1'] as const) : []))) {
   t.test(`${release}: switches, refreshes and turns at the same time lose nothing`, async (t) => {
     const set = await stage(t, release, 5);
     if (set === null) return;
@@ -159,6 +163,8 @@ for (const release of releases('2026.5.7', '2026.6.1', '2026.7.35', '2026.9.6'))
     await claw.start();
     for (const chat of CHATS) t.equal(await turn(claw, chat), null, `${chat} works`);
     t.match(await useUntilTold(first, '--all-sessions'), { status: 0 });
+    // No undo goes behind the beginning: it would take the first pins of the chats back, as it should.
+    rmSync(path.join(box.routerHome, 'journal.jsonl'));
     const before = await whenQuiet(() => claw.stores.sessions());
 
     const answers = new Map<string, number>();
@@ -186,7 +192,9 @@ for (const release of releases('2026.5.7', '2026.6.1', '2026.7.35', '2026.9.6'))
 
     const chance = chances(SEED);
     const end = performance.now() + 25_000 * LONGER;
-    const racing = () => performance.now() < end;
+    // A machine at work elsewhere gets longer, until there was a race.
+    const enough = () => (answers.get('turn ok') ?? 0) > CHATS.length && issuer.of('refresh').length > 0;
+    const racing = () => performance.now() < end || (!enough() && performance.now() < end + AT_MOST_MS);
     let steps = 0;
     let turned = 0;
     const chat = async (key: string, own: () => number) => {

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { startIssuer } from '../kit/issuer.js';
 import { nativeState } from '../kit/native.js';
@@ -36,6 +36,7 @@ export const useRotated: Scenario = {
 /** The occupant is nobody's that is stored, and the wanted login lies beside the slot under another name. */
 export const useNeighbour: Scenario = {
   name: 'use of a neighbour, on a JSON host whose occupant was never stored',
+  every: 2,
   args: ['use', 'carol', '--json'],
   others: [{ args: ['use', 'bob', '--json'] }, ...LOOKS],
   eyes: '2026.3.28',
@@ -86,6 +87,7 @@ export const importFirst: Scenario = {
 /** The stored one is sealed as a back-up first. */
 export const importNewer: Scenario = {
   name: 'import of a newer login over a stored one',
+  every: 2,
   args: ['import', '--from', '-', '--json'],
   others: [{ args: ['use', 'bob', '--json'] }, { args: ['list', '--json'] }],
   prepare: async (_, box, env) => {
@@ -125,6 +127,7 @@ export const importTake: Scenario = {
 
 export const importOpenClaw: Scenario = {
   name: 'import --from openclaw',
+  every: 2,
   args: ['import', '--from', 'openclaw', '--json'],
   others: [LOOKS[0], { args: ['use', 'bob', '--json'] }],
   prepare: async (_, box, env) => {
@@ -213,6 +216,7 @@ export const undo: Scenario = {
 
 export const sync: Scenario = {
   name: 'sync, after OpenClaw has rotated the occupant',
+  every: 2,
   args: ['sync', '--json'],
   others: [{ args: ['use', 'bob', '--json'] }, LOOKS[0]],
   prepare: async (_, box, env) => {
@@ -229,6 +233,7 @@ export const sync: Scenario = {
 /** The Codex CLI holds the wanted login, and has rotated it. */
 export const moveFromCodex: Scenario = {
   name: 'use --move from the Codex CLI',
+  every: 2,
   args: ['use', 'bob', '--move', '--json'],
   others: [
     { args: ['use', 'carol', '--json'] },
@@ -253,6 +258,7 @@ export const moveFromCodex: Scenario = {
 /** Another agent of the same OpenClaw holds the wanted login. */
 export const moveFromAgent: Scenario = {
   name: 'use --move from another agent',
+  every: 2,
   args: ['use', 'bob', '--move', '--json'],
   others: [
     { args: ['use', 'carol', '--json'] },
@@ -413,6 +419,7 @@ function ejected(slot: string, login: Login, identities: readonly Login[]): Situ
 /** An older login returns, and the newer one is sealed in its place. */
 export const restore: Scenario = {
   name: 'restore of a back-up',
+  every: 2,
   args: ['restore', '1', '--yes', '--json'],
   others: [LOOKS[0], { args: ['restore', '--json'] }, { args: ['use', 'bob', '--json'] }],
   prepare: async (_, box, env) => {
@@ -433,6 +440,7 @@ export const restore: Scenario = {
 
 export const remove: Scenario = {
   name: 'remove of a parked identity',
+  every: 2,
   args: ['remove', 'carol', '--yes', '--json'],
   others: [LOOKS[0], { args: ['use', 'bob', '--json'] }],
   prepare: async (_, box, env) => {
@@ -448,6 +456,44 @@ export const remove: Scenario = {
       finished: (seen) => [
         ...finished(seen),
         ...(seen.stored.has(keyOf(carol)) ? ['carol is still there'] : []),
+      ],
+    };
+  },
+};
+
+/**
+ * A lock that a killed OpenClaw left, a store that others may read, and another login in the slot, which OpenClaw has rotated: each is
+ * mended by itself, and the login comes home before it gives way.
+ */
+export const doctorFix: Scenario = {
+  name: 'doctor --fix of a lock, a mode and a slot',
+  every: 6,
+  args: ['doctor', '--fix', '--json'],
+  others: [{ args: ['use', 'bob', '--json'] }, { args: ['sync', '--json'] }, LOOKS[0]],
+  prepare: async (_, box, env) => {
+    const [alice, bob, carol] = [loginOf('alice'), loginOf('bob'), loginOf('carol')];
+    const old = loginOf('bob', { issuedAt: Date.now() - 60_000 });
+    const { paths } = makeState(box.stateDir, { release: '2026.5.7', slot: alice, order: [SLOT] });
+    await ok(box, env, ['import', '--from', 'openclaw']);
+    await store(box, env, old, 'bob');
+    await store(box, env, carol, 'carol');
+    await ok(box, env, ['use', 'bob']);
+    await ok(box, env, ['use', keyOf(alice)]);
+    const { profiles } = paths();
+    rotate(profiles, bob);
+    const entry = JSON.parse(readFileSync(profiles, 'utf8'));
+    Object.assign(entry.profiles[SLOT], { accountId: bob.accountId, email: bob.email });
+    writeJson(profiles, entry);
+    const lock = `${profiles}.lock`;
+    writeFileSync(lock, JSON.stringify({ pid: 4_194_303, createdAt: new Date(0).toISOString() }));
+    chmodSync(profiles, 0o644);
+    const { known, finished } = onSlot(SLOT, alice, [alice, bob, carol]);
+    return {
+      known,
+      finished: (seen) => [
+        ...finished(seen),
+        ...(existsSync(lock) ? ['the lock is still there'] : []),
+        ...((statSync(profiles).mode & 0o077) === 0 ? [] : ['the store is still open to others']),
       ],
     };
   },

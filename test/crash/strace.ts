@@ -210,6 +210,7 @@ function starred(file: string): string {
       .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '*')
       .replace(/\d{13,16}-([0-9a-f]{32})-[0-9a-f]{8}/g, '*-$1-*')
       .replace(/\*\.[0-9a-f]{8}\.key/g, '*.key')
+      .replace(/mends\/\.?\d{13,16}-[0-9a-f]{8}/g, 'mends/*')
       // A throw-away Codex home: who made it, and what tells it from others.
       .replace(/\/\d+-\d+-[0-9a-f]{12}(?=\/|$)/g, '/*')
       // The name of a lock's holder: its process and when that began.

@@ -4,13 +4,16 @@ import { startBackend } from '../kit/backend.js';
 import { nativeState } from '../kit/native.js';
 import { outputOf } from '../kit/process.js';
 import { real, type Tester } from '../kit/real.js';
-import { type Release, releasesToRun } from '../kit/releases.js';
+import { everyReleaseAsked, type Release, releasesToRun } from '../kit/releases.js';
 import { type JsonDocument, leaksOf, router, sandbox } from '../kit/router.js';
 
 type Fields = Record<string, unknown>;
 
 /** One release of each layout. */
-const LAYOUTS: readonly Release[] = ['2026.3.28', '2026.5.7', '2026.7.35', '2026.9.6'];
+// One of each kind of store stands for the others where time is short.
+const LAYOUTS: readonly Release[] = everyReleaseAsked
+  ? ['2026.3.28', '2026.5.7', '2026.7.35', '2026.9.6']
+  : ['2026.5.7', '2026.9.6'];
 
 /** A state of two logins that the release itself made, two agents, and the backend that its turns reach. */
 async function host(t: Tester, release: Release) {

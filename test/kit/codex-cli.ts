@@ -17,7 +17,10 @@ export interface CodexCli {
   /** auth.json as it is now; null when there is none. */
   // biome-ignore lint/suspicious/noExplicitAny: a test reads the fields it expects, and fails when they are not there
   auth(): any;
-  /** app-server requests in one session, answered in turn; an error answer is thrown. A function is called in its turn while Codex runs. */
+  /**
+   * app-server requests in one session, answered in turn; an error answer is thrown. A function is called in its turn while Codex runs, and may
+   * ask for itself.
+   */
   // biome-ignore lint/suspicious/noExplicitAny: as above
   rpc(...calls: readonly Call[]): Promise<any[]>;
   /** `codex exec` with one prompt, answered by the issuer's model. */
@@ -34,7 +37,11 @@ export interface CodexOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-type Call = readonly [method: string, params?: object] | (() => Promise<unknown>);
+type Call = readonly [method: string, params?: object] | ((ask: Ask) => Promise<unknown>);
+
+/** One request of the app-server; an error is an answer. */
+// biome-ignore lint/suspicious/noExplicitAny: as above
+type Ask = (method: string, params?: object) => Promise<{ readonly result?: any; readonly error?: any }>;
 
 /** The CLI set up against `issuer` in the sandbox's CODEX_HOME, or null when it is not installed (see `real`). */
 export function codexCli(
@@ -134,7 +141,7 @@ async function callAppServer(
     const results: unknown[] = [];
     for (const each of calls) {
       if (typeof each === 'function') {
-        results.push(await each());
+        results.push(await each(call));
         continue;
       }
       const [method, params] = each;

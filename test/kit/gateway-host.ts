@@ -175,7 +175,7 @@ export async function gatewayHost(
         });
         const { status, error } = await call('agent.wait', { runId, timeoutMs: 60_000 });
         if (status === 'ok') return issuer.model.take();
-        if (attempt === 4 || !OWN_TROUBLE.test(String(error)))
+        if (attempt === 4 || !endedByItself(error))
           throw new Error(`the turn ended ${status}: ${error}\n${log().slice(-3000)}`);
       }
     },
@@ -192,10 +192,15 @@ export function entryOf(login: Login, provider: string): Fields {
 }
 
 /**
- * How a turn of a busy machine ends by OpenClaw's own hand, in files that codex-router never writes: 6.1's two writers of one transcript, and
- * 9.6's maintenance of its database. The person sends the message again.
+ * Whether OpenClaw ended a turn by its own hand on a busy machine, in files that codex-router never writes: 6.1's two writers of one
+ * transcript, and 9.6's maintenance of its database. The person sends the message again.
  */
-const OWN_TROUBLE = /EmbeddedAttemptSessionTakeoverError|inputs changed before commit/;
+export function endedByItself(error: unknown): boolean {
+  return OWN_TROUBLE.test(String(error));
+}
+
+const OWN_TROUBLE =
+  /EmbeddedAttemptSessionTakeoverError|inputs changed before commit|Agent database cleanup failed|owns state-lifecycle/;
 
 const MODEL = 'gpt-5.5';
 

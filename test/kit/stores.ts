@@ -48,6 +48,10 @@ export interface Stores {
   integrity(): readonly string[];
   /** Changes an entry as no program does while one runs: lays `fields` over it, or removes it (null). Not for sealed entries. */
   put(profileId: string, fields: Fields | null, agent?: string): void;
+  /** Lays order, lastGood or usageStats over what is stored, as `put` does an entry. */
+  choose(selection: Selection, agent?: string): void;
+  /** Pins a session as its person's choice; where the sessions lie in a file. */
+  pin(session: string, profileId: string): void;
   /** Puts a login into the slot in place of what is there. */
   plant(login: Login, agent?: string): void;
 }
@@ -80,6 +84,24 @@ export function storesOf(dir: string, release: Release): Stores {
     if (!existsSync(file)) return undefined;
     const found = query(file, `SELECT ${value} AS json FROM ${table} WHERE ${key} = ?`, row)[0];
     return found && asObject(JSON.parse(String(found.json)));
+  };
+
+  const write = (what: 'store' | 'state', agent: string, document: Fields): void => {
+    if (!sqlite) {
+      const { profiles, state } = paths(agent);
+      writeJson(what === 'store' || !traits.stateFile ? profiles : state, document);
+      return;
+    }
+    const { file, table, key, value, time, row } = placeOf(what, agent);
+    sql(file, [
+      [
+        `INSERT INTO ${table} (${key}, ${value}, ${time}) VALUES (?, ?, ?) ` +
+          `ON CONFLICT (${key}) DO UPDATE SET ${value} = excluded.${value}, ${time} = excluded.${time}`,
+        row,
+        JSON.stringify(document),
+        Date.now(),
+      ],
+    ]);
   };
 
   const placeOf = (what: 'store' | 'state', agent: string) =>
@@ -153,20 +175,16 @@ export function storesOf(dir: string, release: Release): Stores {
       const profiles = asObject(document.profiles) as Record<string, Fields>;
       if (fields === null) delete profiles[profileId];
       else profiles[profileId] = { ...profiles[profileId], ...fields };
-      if (!sqlite) {
-        writeJson(paths(agent).profiles, { ...document, profiles });
-        return;
-      }
-      const { file, table, key, value, time, row } = placeOf('store', agent);
-      sql(file, [
-        [
-          `INSERT INTO ${table} (${key}, ${value}, ${time}) VALUES (?, ?, ?) ` +
-            `ON CONFLICT (${key}) DO UPDATE SET ${value} = excluded.${value}, ${time} = excluded.${time}`,
-          row,
-          JSON.stringify({ ...document, profiles }),
-          Date.now(),
-        ],
-      ]);
+      write('store', agent, { ...document, profiles });
+    },
+    choose: (selection, agent = 'main') => {
+      const document = documentOf('state', agent) ?? { version: 1 };
+      write('state', agent, { ...document, ...selection });
+    },
+    pin: (session, profileId) => {
+      const sessions = stores.sessions();
+      const pin = { authProfileOverride: profileId, authProfileOverrideSource: 'user' };
+      writeJson(paths().sessions, { ...sessions, [session]: { ...sessions[session], ...pin } }, '');
     },
     plant: (login, agent) => {
       const { access, refresh, expires, email, accountId, plan } = login;

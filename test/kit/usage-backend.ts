@@ -3,11 +3,20 @@ import { listen } from './backend.js';
 import type { Owner } from './router.js';
 import { type Person, payloadOf } from './tokens.js';
 
-/** How one question is answered. `hang`: never; `reset`: the connection breaks; a text is sent as it is. */
+/**
+ * How one question is answered. `hang`: never; `reset`: the connection breaks; `trickle`: a byte now and then, without an end; a text is
+ * sent as it is.
+ */
 export type UsageReply =
   | 'hang'
   | 'reset'
-  | { readonly status?: number; readonly body: unknown; readonly afterMs?: number };
+  | 'trickle'
+  | {
+      readonly status?: number;
+      readonly body: unknown;
+      readonly afterMs?: number;
+      readonly headers?: Readonly<Record<string, string>>;
+    };
 
 /** One question, by whom its token is and what its header says. */
 export interface UsageQuestion {
@@ -47,6 +56,7 @@ export async function startUsageBackend(t: Owner): Promise<UsageBackend> {
     });
     const reply = replies.get(bearer) ?? { body: usageOf({ accountId, userId }) };
     if (reply === 'reset') request.socket.destroy();
+    else if (reply === 'trickle') trickle(response);
     else if (reply !== 'hang') setTimeout(() => send(response, reply), reply.afterMs ?? 0);
   });
   const port = await listen(server, t);
@@ -58,8 +68,14 @@ export async function startUsageBackend(t: Owner): Promise<UsageBackend> {
   };
 }
 
-function send(response: ServerResponse, { status = 200, body }: Exclude<UsageReply, string>): void {
-  response.writeHead(status, { 'content-type': 'application/json' });
+function trickle(response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'application/json' });
+  const timer = setInterval(() => response.write(' '), 20);
+  response.on('close', () => clearInterval(timer));
+}
+
+function send(response: ServerResponse, { status = 200, body, headers }: Exclude<UsageReply, string>): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers });
   response.end(typeof body === 'string' ? body : JSON.stringify(body));
 }
 

@@ -24,6 +24,7 @@ import { fakeHost } from '../contract/fake-host.js';
 import { type FakeRepo, fakeRepo } from '../contract/fake-repo.js';
 import { fakeSlot } from '../contract/fake-slot.js';
 import { findCanary } from '../kit/canary.js';
+import { NONE } from '../kit/none.js';
 import { type Sandbox, sandbox } from '../kit/router.js';
 import { codexAuthJson, DAY, jwt, type Login, loginOf, type PersonName, payloadOf } from '../kit/tokens.js';
 
@@ -514,7 +515,7 @@ t.test('what a killed import left is finished first, with or without a new login
 
   const older = issued('alice', -1);
   writeFileSync(leftover, codexAuthJson(older));
-  t.match(await run({}), { result: 'unchanged', imported: [], notes: [{ code: 'BACKED_UP' }] });
+  t.match(await run({}), { result: 'unchanged', imported: NONE, notes: [{ code: 'BACKED_UP' }] });
   t.equal(
     refreshOf(fake.backUps.at(-1)?.holding),
     older.refresh,
@@ -584,7 +585,8 @@ function slotWith(
     address: { id: `/state#${agent}#${profileId}`, layout: 'json', agent, profileId },
     read: async () => {
       if (occupant instanceof RouterError) throw occupant;
-      return { revision: 'r' as Revision, occupant, neighbours, selectable: true, order: null, named: [] };
+      const chosen = { selectable: true, order: null, lastGood: null, named: [] };
+      return { revision: 'r' as Revision, occupant, neighbours, ...chosen };
     },
     replace: async () => {
       throw new Error('import writes nothing into a host');

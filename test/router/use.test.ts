@@ -221,6 +221,19 @@ t.test('an API key in the slot stops the switch with nothing written', async (t)
   t.strictSame(journal.records, []);
 });
 
+t.test('whom a person chose is on record, also where the host held that login already', async (t) => {
+  const { run, store, slot, journal } = bench();
+  const alice = login('alice');
+  await store(alice);
+  slot.hostPuts(SLOT, alice);
+  slot.hostOrders([SLOT], SLOT);
+  t.equal((await run(keyOf(alice))).result, 'already-active');
+  const { accountId, userId } = alice.identity;
+  t.match(await journal.read(), [{ slot: slot.address.id, to: { accountId, userId }, step: 'done' }]);
+  await run(keyOf(alice));
+  t.equal((await journal.read()).length, 1, 'once is enough');
+});
+
 t.test('the active identity is not rewritten, but what makes it selectable is mended', async (t) => {
   const { run, store, slot, host } = bench({ sessions: [{ key: 'agent:main:main' }] });
   const alice = login('alice');
