@@ -8,6 +8,8 @@ import { payloadOf } from './tokens.js';
 export interface ModelCall {
   readonly via: 'http' | 'ws';
   readonly path: string;
+  /** The model that was asked for; null where that cannot be read (2026.9.6 compresses the calls of a turn). */
+  readonly model: string | null;
   /** The `chatgpt-account-id` header; null when it was not sent. */
   readonly accountHeader: string | null;
   /** The bearer itself and what it says of its owner; null when there was none, or it was not a JWT. */
@@ -20,7 +22,10 @@ export interface ModelCall {
 /** Codex's responses endpoint: answers every call with one short message and records who made it. */
 export interface Responses {
   readonly calls: ModelCall[];
-  /** The calls since the last `take`, which are then forgotten. */
+  /**
+   * The calls of turns since the last `take`; all are then forgotten. What the host asks its utility model beside them is left out: 2026.9.6
+   * makes a recap of a chat some time after its turn, on whoever ran that, and it may fall into the next chat's turn.
+   */
   take(): readonly ModelCall[];
   /** Set to answer the next calls with an error instead; null goes back. */
   refusal: { readonly status: number; readonly body: unknown } | null;
@@ -85,6 +90,9 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** facts: openclaw-sqlite.md, side calls; the same in 2026.9.6. */
+const UTILITY_MODEL = 'gpt-5.6-luna';
+
 export function makeResponses(): Responses {
   let serial = 0;
   let answering: Promise<void> = Promise.resolve();
@@ -92,7 +100,7 @@ export function makeResponses(): Responses {
     calls: [],
     commands: [],
     refusal: null,
-    take: () => responses.calls.splice(0),
+    take: () => responses.calls.splice(0).filter(({ model }) => model !== UTILITY_MODEL),
     hold: () => {
       let open: () => void = () => undefined;
       answering = new Promise<void>((resolve) => {
@@ -101,9 +109,11 @@ export function makeResponses(): Responses {
       return open;
     },
     handle: (request, response) => {
-      request.resume();
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', async () => {
-        responses.calls.push(callOf('http', request));
+        const call = callOf('http', request, Buffer.concat(chunks).toString());
+        responses.calls.push(call);
         await answering;
         if (responses.refusal) {
           response.writeHead(responses.refusal.status, { 'content-type': 'application/json' });
@@ -111,7 +121,7 @@ export function makeResponses(): Responses {
           return;
         }
         response.writeHead(200, { 'content-type': 'text/event-stream' });
-        for (const event of answer(request, ++serial)) {
+        for (const event of answer(call.email, ++serial)) {
           response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
         }
         response.end('data: [DONE]\n\n');
@@ -120,10 +130,11 @@ export function makeResponses(): Responses {
     attach: (server) => {
       const sockets = new WebSocketServer({ server });
       sockets.on('connection', (socket, request) => {
-        socket.on('message', async () => {
-          responses.calls.push(callOf('ws', request));
+        socket.on('message', async (message) => {
+          const call = callOf('ws', request, String(message));
+          responses.calls.push(call);
           await answering;
-          const events = answer(request, ++serial, responses.commands.shift());
+          const events = answer(call.email, ++serial, responses.commands.shift());
           for (const event of events) socket.send(JSON.stringify(event));
         });
       });
@@ -139,19 +150,29 @@ export function makeResponses(): Responses {
   return responses;
 }
 
-function callOf(via: 'http' | 'ws', request: IncomingMessage): ModelCall {
+function callOf(via: 'http' | 'ws', request: IncomingMessage, body: string): ModelCall {
   const bearer = request.headers.authorization?.replace(/^Bearer /, '') ?? null;
   const account = request.headers['chatgpt-account-id'];
   const claims = claimsOf(bearer);
   return {
     via,
     path: request.url ?? '',
+    model: modelOf(body),
     accountHeader: typeof account === 'string' ? account : null,
     bearer,
     email: claims['https://api.openai.com/profile']?.email ?? null,
     accountId: claims['https://api.openai.com/auth']?.chatgpt_account_id ?? null,
     userId: claims['https://api.openai.com/auth']?.chatgpt_user_id ?? null,
   };
+}
+
+function modelOf(body: string): string | null {
+  try {
+    const { model } = JSON.parse(body);
+    return typeof model === 'string' ? model : null;
+  } catch {
+    return null;
+  }
 }
 
 function claimsOf(bearer: string | null): Record<string, Record<string, string> | undefined> {
@@ -168,9 +189,9 @@ interface ResponseEvent {
 }
 
 /** The events of one short answer, or of one call of the exec tool, as OpenClaw's and Codex's clients wait for them. */
-function answer(request: IncomingMessage, serial: number, command?: string): readonly ResponseEvent[] {
+function answer(email: string | null, serial: number, command?: string): readonly ResponseEvent[] {
   if (command !== undefined) return execCall(serial, command);
-  const text = `pong ${serial} for ${callOf('http', request).email}`;
+  const text = `pong ${serial} for ${email}`;
   const at = { item_id: `msg_${serial}`, output_index: 0, content_index: 0 };
   const item = {
     type: 'message',

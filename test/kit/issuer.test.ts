@@ -163,9 +163,10 @@ t.test('the backend refuses an unknown or expired bearer and records who called 
   const issuer = await startIssuer(t);
   const fresh = issuer.mint(people.carol);
   const stale = issuer.mint(people.carol, { expiresAt: Date.now() - 1000, issuedAt: Date.now() - 5000 });
-  const get = (path: string, bearer: string, method = 'GET') =>
+  const get = (path: string, bearer: string, method = 'GET', body?: object) =>
     fetch(`${issuer.url}/backend-api${path}`, {
       method,
+      body: body ? JSON.stringify(body) : null,
       headers: { authorization: `Bearer ${bearer}`, 'chatgpt-account-id': people.carol.accountId },
     });
   t.match(await (await get('/wham/usage', fresh.access)).json(), {
@@ -175,7 +176,13 @@ t.test('the backend refuses an unknown or expired bearer and records who called 
   t.equal((await get('/wham/usage', stale.access)).status, 401);
   t.equal((await get('/wham/usage', 'x.y.z')).status, 401);
   t.match(await (await get('/codex/responses', fresh.access, 'POST')).text(), 'for carol@example.test');
-  t.match(issuer.model.take(), [
+  // What a host asks its utility model is answered too, and is no turn.
+  const recap = await get('/codex/responses', fresh.access, 'POST', { model: 'gpt-5.6-luna' });
+  t.match(await recap.text(), 'for carol@example.test');
+  t.equal(issuer.model.calls.length, 2);
+  const turns = issuer.model.take();
+  t.equal(turns.length, 1);
+  t.match(turns, [
     { via: 'http', email: 'carol@example.test', accountHeader: people.carol.accountId, bearer: fresh.access },
   ]);
   t.strictSame(issuer.model.calls, []);
