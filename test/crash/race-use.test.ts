@@ -177,11 +177,11 @@ async function race(t: Test, options: RaceOptions): Promise<void> {
 t.test('50 at once, with a real OpenClaw on JSON files that refreshes its slot, lose nothing', async (t) => {
   await race(t, {
     release: '2026.6.1',
-    lasts: 70_000,
+    lasts: 45_000,
     processes: 50,
   });
 });
 
 t.test('12 at once, with a real OpenClaw on SQLite that refreshes its slot, lose nothing', async (t) => {
-  await race(t, { release: '2026.9.6', lasts: 40_000, processes: 12 });
+  await race(t, { release: '2026.9.6', lasts: 30_000, processes: 12 });
 });

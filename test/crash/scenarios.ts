@@ -36,7 +36,7 @@ export const useRotated: Scenario = {
 /** The occupant is nobody's that is stored, and the wanted login lies beside the slot under another name. */
 export const useNeighbour: Scenario = {
   name: 'use of a neighbour, on a JSON host whose occupant was never stored',
-  every: 2,
+  every: 3,
   args: ['use', 'carol', '--json'],
   others: [{ args: ['use', 'bob', '--json'] }, ...LOOKS],
   eyes: '2026.3.28',
@@ -87,7 +87,7 @@ export const importFirst: Scenario = {
 /** The stored one is sealed as a back-up first. */
 export const importNewer: Scenario = {
   name: 'import of a newer login over a stored one',
-  every: 2,
+  every: 3,
   args: ['import', '--from', '-', '--json'],
   others: [{ args: ['use', 'bob', '--json'] }, { args: ['list', '--json'] }],
   prepare: async (_, box, env) => {
@@ -127,7 +127,7 @@ export const importTake: Scenario = {
 
 export const importOpenClaw: Scenario = {
   name: 'import --from openclaw',
-  every: 2,
+  every: 3,
   args: ['import', '--from', 'openclaw', '--json'],
   others: [LOOKS[0], { args: ['use', 'bob', '--json'] }],
   prepare: async (_, box, env) => {
@@ -216,7 +216,7 @@ export const undo: Scenario = {
 
 export const sync: Scenario = {
   name: 'sync, after OpenClaw has rotated the occupant',
-  every: 2,
+  every: 3,
   args: ['sync', '--json'],
   others: [{ args: ['use', 'bob', '--json'] }, LOOKS[0]],
   prepare: async (_, box, env) => {
@@ -233,7 +233,7 @@ export const sync: Scenario = {
 /** The Codex CLI holds the wanted login, and has rotated it. */
 export const moveFromCodex: Scenario = {
   name: 'use --move from the Codex CLI',
-  every: 2,
+  every: 3,
   args: ['use', 'bob', '--move', '--json'],
   others: [
     { args: ['use', 'carol', '--json'] },
@@ -258,7 +258,7 @@ export const moveFromCodex: Scenario = {
 /** Another agent of the same OpenClaw holds the wanted login. */
 export const moveFromAgent: Scenario = {
   name: 'use --move from another agent',
-  every: 2,
+  every: 4,
   args: ['use', 'bob', '--move', '--json'],
   others: [
     { args: ['use', 'carol', '--json'] },
@@ -293,7 +293,7 @@ export const lendTake: Scenario = {
 /** Codex becomes the holder of a parked login. */
 export const lendMove: Scenario = {
   name: 'lend --move, where Codex is signed in',
-  every: 2,
+  every: 4,
   args: ['lend', 'bob', '--move', '--take', '--json'],
   others: [
     { args: ['unlend', 'bob', '--json'] },
@@ -311,7 +311,7 @@ export const lendMove: Scenario = {
 /** Codex has rotated what was handed over to it; it comes home, and who was there before goes back. */
 export const unlendMoved: Scenario = {
   name: 'unlend of a login that Codex has rotated',
-  every: 2,
+  every: 3,
   args: ['unlend', 'bob', '--json'],
   others: [
     { args: ['use', 'bob', '--json'], allow: ['IDENTITY_IN_USE'] },
@@ -331,7 +331,7 @@ export const unlendMoved: Scenario = {
 /** Every login of a native setup is stored before all but one of each store are taken out. */
 export const takeHost: Scenario = {
   name: 'import --from openclaw --take, of a native OpenClaw with two agents',
-  every: 3,
+  every: 5,
   args: ['import', '--from', 'openclaw', '--take', '--yes', '--json'],
   others: [
     { args: ['use', 'alice@example.test', '--json'], allow: ['IDENTITY_NOT_FOUND'] },
@@ -369,7 +369,7 @@ export const takeHost: Scenario = {
 /** Every parked login goes beside the slot, and is nowhere twice. */
 export const eject: Scenario = {
   name: 'eject, on a JSON host that rotated the occupant',
-  every: 2,
+  every: 4,
   args: ['eject', '--yes', '--json'],
   others: [{ args: ['use', 'bob', '--json'] }, ...LOOKS, { args: ['sync', '--json'] }],
   eyes: '2026.5.7',
@@ -389,7 +389,7 @@ export const eject: Scenario = {
 export const ejectSqlite: Scenario = {
   ...eject,
   name: 'eject, on a SQLite host',
-  every: 3,
+  every: 5,
   node: process.execPath,
   eyes: '2026.9.6',
   prepare: async (t, box, env) => {
@@ -419,7 +419,7 @@ function ejected(slot: string, login: Login, identities: readonly Login[]): Situ
 /** An older login returns, and the newer one is sealed in its place. */
 export const restore: Scenario = {
   name: 'restore of a back-up',
-  every: 2,
+  every: 3,
   args: ['restore', '1', '--yes', '--json'],
   others: [LOOKS[0], { args: ['restore', '--json'] }, { args: ['use', 'bob', '--json'] }],
   prepare: async (_, box, env) => {
@@ -440,7 +440,7 @@ export const restore: Scenario = {
 
 export const remove: Scenario = {
   name: 'remove of a parked identity',
-  every: 2,
+  every: 3,
   args: ['remove', 'carol', '--yes', '--json'],
   others: [LOOKS[0], { args: ['use', 'bob', '--json'] }],
   prepare: async (_, box, env) => {
@@ -467,7 +467,7 @@ export const remove: Scenario = {
  */
 export const doctorFix: Scenario = {
   name: 'doctor --fix of a lock, a mode and a slot',
-  every: 6,
+  every: 8,
   args: ['doctor', '--fix', '--json'],
   others: [{ args: ['use', 'bob', '--json'] }, { args: ['sync', '--json'] }, LOOKS[0]],
   prepare: async (_, box, env) => {
