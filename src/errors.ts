@@ -21,6 +21,7 @@ export const EXIT_OF = {
   USAGE: EXIT.usage,
   CHOICE_NEEDED: EXIT.usage,
   CONFIG_UNREADABLE: EXIT.usage,
+  FAILOVER_NO_SESSIONS: EXIT.usage,
 
   IDENTITY_NOT_FOUND: EXIT.whom,
   IDENTITY_AMBIGUOUS: EXIT.whom,
@@ -29,6 +30,7 @@ export const EXIT_OF = {
   AGENT_NOT_FOUND: EXIT.whom,
   NO_PREVIOUS: EXIT.whom,
   NOTHING_TO_UNDO: EXIT.whom,
+  OWN_SLOT_NOT_FOUND: EXIT.whom,
 
   LOGIN_NOT_FOUND: EXIT.login,
   LOGIN_NEEDED: EXIT.login,
@@ -74,6 +76,11 @@ export const EXIT_OF = {
   STATE_MISMATCH: EXIT.refused,
   CHAT_NOT_DIRECT: EXIT.refused,
   IDENTITY_IN_USE: EXIT.refused,
+  IDENTITY_PARKED: EXIT.refused,
+  FAILOVER_SCOPE: EXIT.refused,
+  IN_OWN_SLOT: EXIT.refused,
+  OWN_SLOT_SHARED: EXIT.refused,
+  OWN_SLOTS_FULL: EXIT.refused,
   LENT: EXIT.refused,
   ONLY_HERE: EXIT.refused,
   HOST_OWNED: EXIT.refused,

@@ -18,6 +18,8 @@ interface Decision {
 const LOOKS: Decision = { looks: () => true, ability: null };
 const PERSON: Decision = { looks: () => false, ability: null };
 const PLANS: Decision = { looks: isPlan, ability: null };
+/** Of the commands that are a dry run unless told otherwise. */
+const DRY: Decision = { looks: ({ apply }) => apply !== true, ability: null };
 
 function isPlan({ dryRun }: Asked): boolean {
   return dryRun === true;
@@ -43,8 +45,16 @@ export const DECISIONS: { readonly [command: string]: Decision } = {
   'vault status': { looks: ({ check }) => check !== true, ability: null },
   'plugin path': LOOKS,
   'plugin snippet': LOOKS,
+  'session show': LOOKS,
+  'failover check': LOOKS,
+  'failover once': DRY,
+  'failover leave': DRY,
+  'failover log': LOOKS,
+  'failover status': LOOKS,
+  'failover unit': LOOKS,
   'config get': LOOKS,
   'config path': LOOKS,
+  'config snippet': LOOKS,
 
   use: {
     looks: isPlan,
@@ -82,6 +92,10 @@ export const DECISIONS: { readonly [command: string]: Decision } = {
   'vault init': PERSON,
   'vault rekey': PERSON,
   'vault add-key': PERSON,
+  'failover watch': PERSON,
+  'failover stop': PERSON,
+  'session set': PLANS,
+  'session clear': PLANS,
   'config set': PERSON,
 };
 

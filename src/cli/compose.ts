@@ -19,6 +19,7 @@ import type { TokenEndpoint } from '../router/token-endpoint.js';
 import type { UsageSource } from '../router/usage-source.js';
 import type { FoundHost, Host } from '../slot/host.js';
 import type { Residue } from '../slot/residue.js';
+import type { HostSnippets, SnippetWishes } from '../slot/snippets.js';
 import type { ArchiveOptions } from './archive-keys.js';
 import type { Cli } from './cli.js';
 import { codexHolders } from './codex-holders.js';
@@ -42,6 +43,13 @@ export interface Parts {
   /** What was found of the host, whether or not it would be routed. */
   foundHost(): Promise<FoundHost>;
   residue(found: FoundHost): Promise<Residue>;
+  /** Sends a message through OpenClaw's own program; null when that says it did, else why not. Bounded; never throws. */
+  hostMessage(
+    to: { readonly channel: string; readonly target: string },
+    text: string,
+  ): Promise<string | null>;
+  /** @param found null where there is no host */
+  snippets(found: FoundHost | null, wishes: SnippetWishes): Promise<HostSnippets>;
   /** Our own lock; BUSY after a bounded wait. */
   withLock<T>(work: () => Promise<T>, waitMs?: number, signal?: AbortSignal): Promise<T>;
   /** The lock of one stored grant, to be taken before our own; BUSY after a bounded wait. */
@@ -131,6 +139,15 @@ export function compose(cli: Cli, options: HostOptions & KeyOptions, creates = f
       return foundHost(locateDeps(cli, options, uid));
     },
     residue: async (found) => (await import('../openclaw/residue.js')).findResidue(found),
+    hostMessage: async (...sent) => {
+      const [{ sendHostMessage }, { findPlaces }] = await Promise.all([
+        import('../openclaw/host-message.js'),
+        import('../openclaw/places.js'),
+      ]);
+      const { options: given } = locateDeps(cli, options, uid);
+      return sendHostMessage({ ...findPlaces(env, process.cwd(), given), env, platform, uid }, ...sent);
+    },
+    snippets: async (...asked) => (await import('../openclaw/snippets.js')).snippetsFor(...asked),
     withLock: async (work, waitMs, signal) => {
       const onWait = () => cli.say('waiting for another codex-router to finish ...');
       return (await import('../os/lock.js')).withRouterLock(folders.data, work, {

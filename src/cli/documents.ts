@@ -7,9 +7,12 @@ import type * as contract from './contract.js';
 import type * as bundle from './contract-bundle.js';
 import type * as config from './contract-config.js';
 import type * as doctor from './contract-doctor.js';
+import type * as failover from './contract-failover.js';
+import type * as failoverWatch from './contract-failover-watch.js';
 import type * as hosts from './contract-hosts.js';
 import type * as logins from './contract-logins.js';
 import type * as plugin from './contract-plugin.js';
+import type * as session from './contract-session.js';
 import type * as switches from './contract-switches.js';
 import type * as usage from './contract-usage.js';
 
@@ -25,6 +28,8 @@ export type AliasDocument = z.infer<typeof contract.AliasDocument>;
 export type RemoveDocument = z.infer<typeof contract.RemoveDocument>;
 export type RefreshDocument = z.infer<typeof switches.RefreshDocument>;
 export type SyncDocument = z.infer<typeof switches.SyncDocument>;
+export type SessionDocument = z.infer<typeof session.SessionDocument>;
+export type SessionShowDocument = z.infer<typeof session.SessionShowDocument>;
 export type UndoDocument = z.infer<typeof switches.UndoDocument>;
 export type HistoryDocument = z.infer<typeof switches.HistoryDocument>;
 export type RestoreDocument = z.infer<typeof contract.RestoreDocument>;
@@ -45,6 +50,14 @@ export type ExplainDocument = z.infer<typeof doctor.ExplainDocument>;
 export type BundleDocument = z.infer<typeof bundle.BundleDocument>;
 export type BundleWrittenDocument = z.infer<typeof bundle.BundleWrittenDocument>;
 export type ConfigDocument = z.infer<typeof config.ConfigDocument>;
+export type ConfigSnippetDocument = z.infer<typeof config.ConfigSnippetDocument>;
+export type FailoverRoundDocument = z.infer<typeof failover.FailoverRoundDocument>;
+export type FailoverLeaveDocument = z.infer<typeof failover.FailoverLeaveDocument>;
+export type FailoverWatchDocument = z.infer<typeof failoverWatch.FailoverWatchDocument>;
+export type FailoverLogDocument = z.infer<typeof failoverWatch.FailoverLogDocument>;
+export type FailoverStatusDocument = z.infer<typeof failoverWatch.FailoverStatusDocument>;
+export type FailoverStopDocument = z.infer<typeof failoverWatch.FailoverStopDocument>;
+export type FailoverUnitDocument = z.infer<typeof failoverWatch.FailoverUnitDocument>;
 export type PluginDocument = z.infer<typeof plugin.PluginDocument>;
 
 /** What every successful document begins with. */

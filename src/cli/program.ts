@@ -1,9 +1,11 @@
 import { Command } from '@commander-js/extra-typings';
 import { chatCommands } from './chat-commands.js';
 import type { Cli } from './cli.js';
+import { failoverCommands } from './failover-commands.js';
 import { examples } from './flags.js';
 import { identityCommands } from './identity-commands.js';
 import { loginCommands } from './login-commands.js';
+import { addSession } from './session-commands.js';
 import { slotCommands } from './slot-commands.js';
 import { transferCommands } from './transfer-commands.js';
 import { addVault } from './vault-commands.js';
@@ -45,7 +47,9 @@ export function programOf(cli: Cli, version: string, only?: string) {
     ...loginCommands(program, cli),
     ...slotCommands(program, cli),
     ...transferCommands(program, cli),
+    ...failoverCommands(program, cli),
     ...chatCommands(program, cli),
+    session: () => addSession(program, cli),
     vault: () => addVault(program.command('vault').description('how the stored logins are sealed'), cli),
   };
   // The others are only needed for help and for a name that is none.

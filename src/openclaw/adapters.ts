@@ -8,6 +8,7 @@ import type { Ground } from './ground.js';
 import { jsonSlot } from './json-slot.js';
 import { slotOf } from './layout.js';
 import { type LockPatience, refreshLocks } from './locks.js';
+import { ownSlotPlace } from './own-slots.js';
 import type { Places } from './places.js';
 import type { ReleaseTraits } from './release.js';
 import { jsonPins } from './sessions.js';
@@ -26,6 +27,8 @@ export interface Adapters {
   /** Whether an agent's own store is there. @throws IO when it cannot be looked at */
   exists(agent: string): Promise<boolean>;
   pinsOf(agent: string): Pins;
+  /** The own slot of that number in the store of one of the slots above. */
+  ownSlotIn(slot: Slot, n: number): Slot;
 }
 
 export interface AdapterDeps {
@@ -117,6 +120,12 @@ export function storesOf(
   slotIn: (place: StorePlace) => Slot,
 ): Omit<Adapters, 'pinsOf'> {
   const { stateDir, agents, agentDir, sharedDir } = ground;
+  const placeOfSlot = new Map<Slot, StorePlace>();
+  const made = (place: StorePlace): Slot => {
+    const slot = slotIn(place);
+    placeOfSlot.set(slot, place);
+    return slot;
+  };
   const { layout, provider, shared } = found;
   const file = layout.startsWith('json') ? 'auth-profiles.json' : 'openclaw-agent.sqlite';
   const rows = layout.startsWith('json') ? null : 'agent';
@@ -146,18 +155,19 @@ export function storesOf(
   const owner = sharedOwner ?? 'main';
   const main =
     shared?.rows === 'shared'
-      ? slotIn(placeOf(ground.defaultAgent, null, 'main', shared.path, true))
-      : slotIn(placeOf(owner, sharedDir, sharedOwner ?? '@shared', join(sharedDir, file), true));
+      ? made(placeOf(ground.defaultAgent, null, 'main', shared.path, true))
+      : made(placeOf(owner, sharedDir, sharedOwner ?? '@shared', join(sharedDir, file), true));
   const byDir = new Map<string, Slot>(shared?.rows === 'shared' ? [] : [[sharedDir, main]]);
   for (const agent of agents) {
     const dir = agentDir(agent);
     // What was main's store before 8.1 is what all agents share since: its placements and journal go on.
     const name = shared?.rows === 'shared' && agent === 'main' ? 'main@own' : agent;
-    if (!byDir.has(dir)) byDir.set(dir, slotIn(placeOf(agent, dir, name, join(dir, file))));
+    if (!byDir.has(dir)) byDir.set(dir, made(placeOf(agent, dir, name, join(dir, file))));
   }
   return {
     shared: main,
     ownOf: (agent) => byDir.get(agentDir(agent)) ?? main,
+    ownSlotIn: (slot, n) => slotIn(ownSlotPlace(placeOfSlot.get(slot), provider, n)),
     exists: async (agent) => (await statOf(join(agentDir(agent), file))) !== null,
   };
 }

@@ -22,6 +22,9 @@ export function choosingOf(config: HostConfig, provider: string, release: Releas
     restMovesPin: !before('2026.5.4'),
     // 9.1 does not yet; of those between nothing is known.
     goneStops: !before('2026.9.2'),
+    ...(before('2026.9.6') && { fallsBack: true }),
+    // 3.28 does, 5.7 does not; of those between nothing is known.
+    ...(before('2026.5.7') && { dropsUnordered: true }),
     labelsFromGateway: before('2026.4.20'),
   };
 }

@@ -1,6 +1,7 @@
 import { RouterError } from '../errors.js';
 import type { Env } from '../os/folders.js';
 import type { GatewayHolds, Host, HostNote, ReloadOutcome } from '../slot/host.js';
+import { isOwnSlot } from '../slot/own-slot.js';
 import type { Slot } from '../slot/slot.js';
 import { type AdapterDeps, type Adapters, directAdapters } from './adapters.js';
 import { admitGrant } from './admission.js';
@@ -9,9 +10,11 @@ import { choosingOf } from './choosing.js';
 import { agentId, type HostConfig } from './config.js';
 import { type Examined, examine } from './examine.js';
 import { findGround, type Ground, type GroundDeps } from './ground.js';
+import { keptFor } from './kept-connections.js';
 import { labelFor } from './labels.js';
 import { type Provider, slotOf } from './layout.js';
 import type { LockPatience } from './locks.js';
+import { ownSlotsOf } from './own-slots.js';
 import { readOwner, removeOwner, writeOwner } from './owner-file.js';
 import { type HostOptions, profileDir } from './places.js';
 import { compareVersions, type Release, traitsOf } from './release.js';
@@ -115,6 +118,7 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
     defaultAgent: stores.defaultAgent,
     slotsFor: async (agent) => await groupSlots(stores, namedAgent(agent, stores)),
     allSlots: async () => await existingSlots(stores),
+    ...ownSlotsOf(stores, adapters, provider, (agent) => knownAgent(agent, stores)),
     pinsOf: (agent) => adapters.pinsOf(agentId(agent)),
     admit: async (expiresAt, now) => {
       const isDefaultSlot = profileId === slotOf(provider);
@@ -135,6 +139,7 @@ export async function locateHost(deps: LocateDeps): Promise<Host> {
         kind: 'unknown',
         why: 'nobody asks it',
       },
+    keptMs: keptFor(release?.version ?? null, config.value, provider),
     choosing: choosingOf(config, provider, release),
     activeRuns: async (agent) => (await deps.activeRuns?.(target, agentId(agent))) ?? null,
     owner: async () => await readOwner(stateDir, deps.torn),
@@ -168,9 +173,19 @@ function namedAgent(given: string, stores: AgentStores): string {
   throw noSuchAgent(stores, given);
 }
 
+function knownAgent(given: string, stores: AgentStores): string {
+  const id = namedAgent(given, stores);
+  if (stores.agents.includes(id)) return id;
+  throw noSuchAgent(stores, given);
+}
+
 function slotId(given: string | undefined, provider: Provider): string {
   if (given === undefined) return slotOf(provider);
-  if (!given.startsWith(`${provider}:`) || !/^[^:]+:[A-Za-z0-9][A-Za-z0-9._@+-]{0,150}$/.test(given)) {
+  if (
+    isOwnSlot(given) ||
+    !given.startsWith(`${provider}:`) ||
+    !/^[^:]+:[A-Za-z0-9][A-Za-z0-9._@+-]{0,150}$/.test(given)
+  ) {
     throw new RouterError('USAGE', `--slot must be a profile id of ${provider}`, {
       hint: `for example --slot ${slotOf(provider)}`,
     });

@@ -17,7 +17,7 @@ export async function reloadSlot(
   return await reloadGateway({
     ...placeOf(target),
     agent: address.agent,
-    inMainStore: address.id === target.mainSlot,
+    inMainStore: storeOf(address.id) === storeOf(target.mainSlot),
     provider: target.provider,
     profileId: address.profileId,
     expiresAt,
@@ -38,7 +38,7 @@ export async function heldInSlot(
   return await heldByGateway({
     ...placeOf(target),
     agent: address.agent,
-    inMainStore: address.id === target.mainSlot,
+    inMainStore: storeOf(address.id) === storeOf(target.mainSlot),
     provider: target.provider,
     profileId: address.profileId,
     expiresAt,
@@ -56,6 +56,11 @@ export async function runningSessions(
   if (running === null) return null;
   // A key without an agent (`global`) is everybody's.
   return new Set([...running].map(canonicalKey).filter((key) => [agent, null].includes(agentOf(key))));
+}
+
+/** An own slot is in the store of another: what is told of the one holds for the other. */
+function storeOf(id: string): string {
+  return id.slice(0, id.lastIndexOf('#'));
 }
 
 function placeOf({ stateDir, config, release, env }: ReloadTarget): GatewayPlace {

@@ -6,6 +6,9 @@ import type { Choice } from '../slot/slot.js';
  * auth-profiles.json (to 4.5), or in auth-state.json (from 4.7) and the state rows (from 6.5), whose entries win key by key
  * where both have them.
  */
+export const STATE_GROUPS: readonly string[] = ['order', 'lastGood', 'usageStats'];
+
+/** Whose choice. */
 export interface SelectionKey {
   readonly provider: string;
   readonly profileId: string;

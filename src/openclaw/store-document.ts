@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { RouterError } from '../errors.js';
 import { isObject, type Json, type JsonObject } from '../json.js';
+import { isOwnSlot } from '../slot/own-slot.js';
 import type { Neighbour, Occupant, Revision, SlotAddress, SlotChange, SlotReading } from '../slot/slot.js';
+import { changedByOwn } from './own-document.js';
 import { type EntryPlace, encodeEntry, parseEntry, parseNeighbour, providerOf } from './profiles.js';
 import {
   awake,
@@ -15,6 +17,7 @@ import {
   meaningfulStats,
   namedBy,
   putChoice,
+  STATE_GROUPS,
   select,
   setIn,
   setStats,
@@ -42,6 +45,8 @@ export interface StoreShape {
   readonly planField: boolean;
   /** An agent's own store whose silence means main's: without an entry of its own it should choose nothing. */
   readonly overMain: boolean;
+  /** An own slot: nothing that chooses may name it, and what chooses is not ours to change for its sake. */
+  readonly isOwn?: boolean;
 }
 
 const EMPTY: JsonObject = { version: 1, profiles: {} };
@@ -74,7 +79,6 @@ export function readingOf(
     own === undefined
       ? (known.nobody ?? { kind: 'absent' as const })
       : (closed(profileId) ?? parseEntry(at(profileId), own[1], statsOf(layers, profileId)));
-  const key = { provider, profileId };
   return {
     // Hashed when it is asked for: who only looks needs none, and loading node:crypto would be most of a look.
     get revision() {
@@ -89,14 +93,22 @@ export function readingOf(
           ? parseNeighbour(at(id), entry, statsOf(layers, id))
           : { profileId: id, ...foreign };
       }),
-    selectable:
-      shape.overMain && own === undefined
-        ? isSilent(layers, key)
-        : isSelectable(layers, key, loginIds(shape, documents)),
+    selectable: isAsMeant(shape, documents),
     order: Array.isArray(storedOrderOrNone(shape, documents)) ? storedOrder(shape, documents) : null,
     lastGood: lastGoodIn(layers, provider),
     named: namedBy(layers, provider),
   };
+}
+
+function isAsMeant(shape: StoreShape, documents: StoreDocuments): boolean {
+  const { profileId, provider } = shape;
+  const layers = layersOf(shape, documents);
+  // lastGood is the host's own memory: 5.7 names there whatever the last turn of any session ran on.
+  if (shape.isOwn) return !storedOrder(shape, documents).includes(profileId);
+  const key = { provider, profileId };
+  return shape.overMain && !Object.hasOwn(profilesOf(documents), profileId)
+    ? isSilent(layers, key)
+    : isSelectable(layers, key, loginIds(shape, documents));
 }
 
 /** Order, lastGood and statistics stay out: the host changes them with every turn, and that is no conflict. */
@@ -141,6 +153,7 @@ export function changedDocuments(
   { put, beside, choose: given, wake, ...change }: Omit<SlotChange, 'expect'>,
   now: number,
 ): { readonly profiles: JsonObject; readonly state: JsonObject | null } {
+  if (shape.isOwn) return changedByOwn(shape, documents, { put, ...(wake && { wake }) }, now);
   const { provider, profileId } = shape;
   const key = { provider, profileId };
   const takeOut = change.takeOut.filter((id) => id !== profileId);
@@ -191,8 +204,6 @@ export function changedDocuments(
   return { profiles: silence(profiles), state: says ? state : null };
 }
 
-const STATE_GROUPS = ['order', 'lastGood', 'usageStats'];
-
 export function profilesOf({ profiles }: StoreDocuments): JsonObject {
   const found = profiles?.profiles;
   return isObject(found) ? found : {};
@@ -234,7 +245,7 @@ function choicesIn(
   const isOurs = !order.some((id) => id !== profileId && logins.has(id));
   const others = entries.flatMap(([id, entry]) => {
     const { kind } = parseNeighbour({ path, id, provider }, entry, undefined);
-    return isOurs && kind === 'login' && !id.startsWith('personal:') ? [id] : [];
+    return isOurs && kind === 'login' && !id.startsWith('personal:') && !isOwnSlot(id) ? [id] : [];
   });
   const own = logins.has(profileId) ? [profileId] : [];
   return [...new Set([...own, ...arriving, ...order, ...others, ...keptInOrder(shape, documents)])];

@@ -11,8 +11,8 @@ export interface Belonging {
 }
 
 /**
- * The one table of what an installation may have left where others look for it. The plugin's places are OpenClaw's own;
- * services and completions do not ship yet: whoever installs one puts it under the name that is here.
+ * The one table of what an installation may have left where others look for it. The plugin's places are OpenClaw's own; the failover service
+ * is put where `failover unit` says. Other services, and completions, do not ship yet: whoever installs one puts it under the name that is here.
  * @param stateDirs of the OpenClaws that we route.
  */
 function table(env: Env, platform: NodeJS.Platform, stateDirs: readonly string[]): readonly Belonging[] {
@@ -26,11 +26,14 @@ function table(env: Env, platform: NodeJS.Platform, stateDirs: readonly string[]
   ]);
   const services =
     platform === 'darwin'
-      ? [join(home, 'Library', 'LaunchAgents', 'codex-router.plist')]
+      ? ['codex-router.failover.plist', 'codex-router.plist'].map((name) =>
+          join(home, 'Library', 'LaunchAgents', name),
+        )
       : platform === 'win32'
         ? []
         : // What enables a unit is a link to it; it goes first.
           ['timers.target.wants/codex-router.timer', 'default.target.wants/codex-router.service']
+            .concat(['default.target.wants/codex-router-failover.service', 'codex-router-failover.service'])
             .concat(['codex-router.timer', 'codex-router.service'])
             .map((name) => join(config, 'systemd', 'user', name));
   const completions = [

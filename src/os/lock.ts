@@ -1,7 +1,8 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { RouterError, systemErrorCode } from '../errors.js';
 import { ioError } from './atomic.js';
 import { ensureFolder, refuseForeignFolder } from './folders.js';
+import { lookAtLock } from './found-lock.js';
 import { lockFolder } from './lock-folder.js';
 
 export interface RouterLock {
@@ -11,6 +12,12 @@ export interface RouterLock {
    * @throws BUSY when it was, or may have been.
    */
   check(): void;
+}
+
+/** The lock of the one watch, which is held for hours and through a suspend. */
+export interface WatchLock {
+  /** To be called before each round. @throws BUSY when it is not ours any more */
+  check(): Promise<void>;
 }
 
 export interface LockPatience {
@@ -31,6 +38,8 @@ export interface LockPatience {
 const STALE = 10_000;
 const STEP = 100;
 const LONG = 1000;
+
+const WATCH_LOCK = 'watch.lock';
 
 /**
  * Runs `fn` while holding codex-router's own lock, `router.lock` in `folder` (our data folder, made if need be). For our own
@@ -67,6 +76,53 @@ export async function withGrantLock<Result>(
   await ensureFolder(locks);
   const what = 'another codex-router is refreshing or routing this very login';
   return withLock(join(locks, name), what, fn, { wait, onWait, now, signal });
+}
+
+/** Where the lock of the one watch lies. @param folder our data folder */
+export function watchLockIn(folder: string): string {
+  return join(folder, 'failover', WATCH_LOCK);
+}
+
+/**
+ * Runs `fn` while holding the lock of the one watch, for as long as that takes; the other two locks may be taken meanwhile. A live holder
+ * is not waited for.
+ * @throws BUSY, which names the process that holds it; otherwise as `withRouterLock`
+ */
+export async function withWatchLock<Result>(
+  folder: string,
+  fn: (lock: WatchLock) => Promise<Result>,
+  { signal, onWait = () => undefined, now = steady }: Omit<LockPatience, 'wait'> = {},
+): Promise<Result> {
+  await refuseForeignFolder(folder);
+  const path = watchLockIn(folder);
+  await ensureFolder(dirname(path));
+  const held = async () => {
+    const found = await lookAtLock(path);
+    const who = found?.pid == null ? 'another process' : `process ${found.pid}`;
+    return new RouterError('BUSY', `a failover watch runs already: ${who}`, {
+      hint: 'codex-router failover status shows it, codex-router failover stop ends it',
+    });
+  };
+  if ((await lookAtLock(path))?.kind === 'alive') throw await held();
+  // Of a holder that cannot be judged nothing but time tells that it is gone.
+  const patience = { wait: STALE + LONG, onWait, now, signal };
+  const check = async () => {
+    const found = await lookAtLock(path);
+    if (found?.pid === process.pid && found.kind !== 'dead') return;
+    throw new RouterError('BUSY', 'the lock of this failover watch is gone, or another one has taken it', {
+      hint: 'codex-router failover status',
+    });
+  };
+  let began = false;
+  const work = async () => {
+    began = true;
+    return await fn({ check });
+  };
+  try {
+    return await withLock(path, 'a failover watch runs already', work, patience);
+  } catch (error) {
+    throw !began && error instanceof RouterError && error.code === 'BUSY' ? await held() : error;
+  }
 }
 
 function steady(): number {

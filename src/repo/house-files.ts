@@ -7,7 +7,8 @@ export type HouseRole = (typeof HOUSE_ROLES)[number];
 export const HOUSE_ROLES = [
   'data-folder', 'config-folder', 'vault', 'index', 'record', 'back-up', 'journal', 'usage', 'usage-history',
   'pending-login', 'chat-state', 'chat-login', 'arriving-login', 'codex-home', 'mend-back-up', 'settings',
-  'key-file', 'folder', 'lock', 'room', 'temporary', 'set-aside', 'unknown',
+  'failover-state', 'failover-log', 'watch-lock', 'key-file', 'folder', 'lock', 'room', 'temporary',
+  'set-aside', 'unknown',
 ] as const;
 
 const RECORD = '[0-9a-f]{32}';
@@ -24,9 +25,13 @@ const HOUSE_FILES: { readonly [name: string]: HouseRole } = {
   room: 'room',
 };
 
-/** Its folders, with what the names in them look like. */
+/** Its folders, with what the names in them look like; of some, names that are something else. */
 export const HOUSE_FOLDERS: {
-  readonly [folder: string]: { readonly role: HouseRole; readonly names: RegExp };
+  readonly [folder: string]: {
+    readonly role: HouseRole;
+    readonly names: RegExp;
+    readonly others?: { readonly [name: string]: HouseRole };
+  };
 } = {
   records: { role: 'record', names: new RegExp(`^${RECORD}$`) },
   backups: { role: 'back-up', names: new RegExp(`^\\d{13,16}-${RECORD}-[0-9a-f]{8}$`) },
@@ -35,6 +40,11 @@ export const HOUSE_FOLDERS: {
   arriving: { role: 'arriving-login', names: new RegExp(`^${MADE_BY}\\.json$`) },
   mends: { role: 'mend-back-up', names: /^\d{13,16}-[0-9a-f]{8}\.json$/ },
   'chat-logins': { role: 'chat-login', names: new RegExp(`^${RECORD}\\.json$`) },
+  failover: {
+    role: 'failover-log',
+    names: /^(?:events(?:\.[1-3])?\.jsonl|salt)$/,
+    others: { 'state.json': 'failover-state', 'watch.lock': 'watch-lock' },
+  },
 };
 
 const VAULT_FILE = 'vault.json';
@@ -63,7 +73,11 @@ export function roleInData(name: string): HouseRole {
 /** What a name in one of its folders is. */
 export function roleInFolder(folder: string, name: string): HouseRole {
   const known = HOUSE_FOLDERS[folder];
-  return specialRole(name, (plain) => (known?.names.test(plain) ? known.role : null));
+  return specialRole(name, (plain) => {
+    if (known === undefined) return null;
+    const { role, names, others = {} } = known;
+    return Object.hasOwn(others, plain) ? (others[plain] ?? null) : names.test(plain) ? role : null;
+  });
 }
 
 function specialRole(name: string, roleOf: (plain: string) => HouseRole | null): HouseRole {

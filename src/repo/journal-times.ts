@@ -11,7 +11,7 @@ export async function journalTimes(folder: string): Promise<readonly number[]> {
   return text.split('\n').flatMap((one) => {
     const line = parseJsonObject(one);
     if (line?.v !== 1 || typeof line.at !== 'number') return [];
-    const isCopy = line.slot !== undefined && line.step !== 'begun';
+    const isCopy = (line.slot ?? line.host) !== undefined && line.step !== 'begun';
     return isCopy ? [] : [line.at];
   });
 }

@@ -6,6 +6,7 @@ import { isObject, type Json, parseJsonObject } from '../json.js';
 import { ioError, writeAtomic } from '../os/atomic.js';
 import { open, readFile } from '../os/files.js';
 import { ensureFolder } from '../os/folders.js';
+import { type ChoiceIntent, type ChoiceRecord, type Written, whatCounts } from './journal-choices.js';
 
 /** Whom a journal line speaks of: ids only, never a token or e-mail. */
 export interface Who {
@@ -53,6 +54,10 @@ export interface Journal {
   read(): Promise<readonly SwitchRecord[]>;
   /** Durable when it returns; gives the id that `advance` needs. */
   begin(intent: SwitchIntent, now: number): Promise<string>;
+  /** Oldest first; a pin that was set otherwise since is left out of its choice. */
+  choices(): Promise<readonly ChoiceRecord[]>;
+  /** As `begin`, for pins that a person chose without a switch: from now on no earlier record names these sessions. */
+  choose(choice: ChoiceIntent, now: number): Promise<string>;
   advance(id: string, step: Exclude<SwitchStep, 'begun'>, now: number): Promise<void>;
   /** The number of lines that cannot be understood, but for a torn last one. */
   damaged(): Promise<number>;
@@ -80,28 +85,44 @@ export function journalIn(folder: string): Journal {
       throw ioError(error, path, 'write');
     }
   };
-  const load = async (): Promise<{ records: SwitchRecord[]; bytes: number; damaged: number }> => {
+  const load = async () => {
     let text: string;
     try {
       text = await readFile(path, 'utf8');
     } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') return { records: [], bytes: 0, damaged: 0 };
+      if (systemErrorCode(error) === 'ENOENT') return { switches: [], choices: [], bytes: 0, damaged: 0 };
       throw ioError(error, path, 'read');
     }
-    return { ...collect(text), bytes: text.length };
+    const { written, damaged } = collect(text);
+    return { ...whatCounts(written), bytes: text.length, damaged };
+  };
+  const cut = async () => {
+    const { switches, choices, bytes } = await load();
+    if (bytes <= LONGEST_BYTES) return;
+    const made = choices.filter(({ step, pins }) => step !== 'abandoned' && pins.length > 0);
+    const open = made.slice(0, -KEPT).filter(({ step }) => isOpen(step));
+    const kept = [...switches.slice(-KEPT), ...open, ...made.slice(-KEPT)].map(
+      (record) => `${JSON.stringify({ v: 1, ...record })}\n`,
+    );
+    await writeAtomic(path, kept.join(''));
   };
   return {
     async read() {
-      return (await load()).records;
+      return (await load()).switches;
     },
     async begin({ slot, from, to, pins, undoes }, now) {
-      const { records, bytes } = await load();
-      if (bytes > LONGEST_BYTES) {
-        const kept = records.slice(-KEPT).map((record) => `${JSON.stringify({ v: 1, ...record })}\n`);
-        await writeAtomic(path, kept.join(''));
-      }
+      await cut();
       const id = randomUUID();
       await append({ v: 1, id, at: now, slot, from, to, pins, undoes, step: 'begun' }, true);
+      return id;
+    },
+    async choices() {
+      return (await load()).choices;
+    },
+    async choose({ host, is, pins }, now) {
+      await cut();
+      const id = randomUUID();
+      await append({ v: 1, id, at: now, host, is, pins, step: 'begun' }, true);
       return id;
     },
     async advance(id, step, now) {
@@ -114,6 +135,11 @@ export function journalIn(folder: string): Journal {
   };
 }
 
+/** Whether it is to be looked at again. */
+export function isOpen(step: SwitchStep): boolean {
+  return step !== 'done' && step !== 'abandoned';
+}
+
 async function lineBreak(path: string, size: number): Promise<string> {
   const file = await open(path, 'r');
   try {
@@ -124,8 +150,8 @@ async function lineBreak(path: string, size: number): Promise<string> {
   }
 }
 
-function collect(text: string): { records: SwitchRecord[]; damaged: number } {
-  const switches = new Map<string, SwitchRecord>();
+function collect(text: string): { written: Written[]; damaged: number } {
+  const written = new Map<string, Written>();
   const lines = text.split('\n');
   let damaged = 0;
   for (const [place, line] of lines.entries()) {
@@ -135,16 +161,22 @@ function collect(text: string): { records: SwitchRecord[]; damaged: number } {
       if (place < lines.length - 1) damaged += 1;
       continue;
     }
-    const { id, at, step, begun } = parsed;
-    const known = begun ?? switches.get(id);
-    if (known !== undefined) switches.set(id, { ...known, id, at, step });
+    const { begun, ...latest } = parsed;
+    const known = begun ?? written.get(latest.id);
+    if (known?.kind === 'switch')
+      written.set(latest.id, { kind: 'switch', record: { ...known.record, ...latest } });
+    if (known?.kind === 'choice')
+      written.set(latest.id, { kind: 'choice', record: { ...known.record, ...latest } });
   }
-  return { records: [...switches.values()], damaged };
+  return { written: [...written.values()], damaged };
 }
 
-/** The first line of a switch says all; the later ones only how far it came. */
+/** The first line of a switch, or of a choice, says all; the later ones only how far it came. */
 type Line = Pick<SwitchRecord, 'id' | 'at' | 'step'> & {
-  readonly begun: SwitchIntent | null;
+  readonly begun:
+    | { readonly kind: 'switch'; readonly record: SwitchIntent }
+    | { readonly kind: 'choice'; readonly record: ChoiceIntent }
+    | null;
 };
 
 /** Null for a torn or foreign line: the journal informs, it never decides what a slot holds. */
@@ -152,12 +184,16 @@ function parseLine(text: string): Line | null {
   try {
     const line = parseJsonObject(text);
     if (line?.v !== 1) return null;
-    const { id, at, step, slot, from, to, pins = [], undoes = null } = line;
+    const { id, at, step, slot, from, to, host, is = null, pins = [], undoes = null } = line;
     if (typeof id !== 'string' || typeof at !== 'number' || !isStep(step)) return null;
-    if (slot === undefined) return { id, at, step, begun: null };
-    if (typeof slot !== 'string' || (undoes !== null && typeof undoes !== 'string')) return null;
-    const begun = { slot, from: parseWho(from), to: parseWho(to), pins: parsePins(pins), undoes };
-    return { id, at, step, begun };
+    if (slot !== undefined) {
+      if (typeof slot !== 'string' || (undoes !== null && typeof undoes !== 'string')) return null;
+      const record = { slot, from: parseWho(from), to: parseWho(to), pins: parsePins(pins), undoes };
+      return { id, at, step, begun: { kind: 'switch', record } };
+    }
+    if (host === undefined) return { id, at, step, begun: null };
+    if (typeof host !== 'string' || (is !== null && typeof is !== 'string')) return null;
+    return { id, at, step, begun: { kind: 'choice', record: { host, is, pins: parsePins(pins) } } };
   } catch {
     return null;
   }

@@ -2,6 +2,7 @@ import type { Holding } from '../holding.js';
 import { type Identity, sameIdentity } from '../identity.js';
 import type { OpenRepo } from '../repo/repo.js';
 import type { SlotGroup } from '../slot/host.js';
+import { isOwnSlot } from '../slot/own-slot.js';
 import { type CheckIn, planCheckIn } from './check-in.js';
 import { neighbourId } from './places.js';
 import type { ReadSlot } from './settled.js';
@@ -45,7 +46,9 @@ function loginsOf(
   // Copies that a release itself makes of its main agent's slot count as one holder with it.
   if (occupant.kind === 'login') found.push({ held: occupant, place: group.main.address.id, stays: false });
   for (const neighbour of neighbours) {
-    if (neighbour.kind !== 'login' || !isMeant(neighbour.identity)) continue;
+    if (neighbour.kind !== 'login') continue;
+    // What the host made of a login in an own slot comes home with the others.
+    if (!isOwnSlot(neighbour.profileId) && !isMeant(neighbour.identity)) continue;
     found.push({ held: neighbour, place: neighbourId(slot.address, neighbour.profileId), stays: true });
   }
   return found;

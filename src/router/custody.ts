@@ -5,6 +5,7 @@ import type { Journal } from '../repo/journal.js';
 import type { Fingerprint, IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
 import type { Slot, SlotReading } from '../slot/slot.js';
+import { refreshingInOwn, remedyAt, remedyIn } from './every-slot.js';
 import { codexHas } from './lent.js';
 import { readOwnership } from './owner.js';
 import { loginsIn, neighbourId, parsePlace, storeOf } from './places.js';
@@ -94,9 +95,7 @@ export async function holderOf(
       const same = repo.fingerprint(login.grant) === fingerprint;
       if (!same && !hasRotated(entry, login, neighbourId(slot.address, profileId))) continue;
       const isOccupant = profileId === slot.address.profileId;
-      const remedy = isOccupant
-        ? `codex-router use <another> --agent ${agent}`
-        : `codex-router use ${identityKey(entry.identity)} --agent ${agent}`;
+      const remedy = await remedyIn(host, slot.address, profileId, identityKey(entry.identity));
       const who = isOccupant ? name : `${name} (${profileId})`;
       holders.push({ kind: 'slot', name: who, remedy, host, slot, reading, profileId, login });
     }
@@ -181,7 +180,7 @@ async function heldWherePlaced(
   const holders: Holder[] = [];
   for (const slot of slots) {
     const reading = await readOrNote(() => slot.read(), name, notes);
-    const remedy = `codex-router use <another> --state-dir ${stateDir} --agent ${slot.address.agent}`;
+    const remedy = remedyAt(stateDir, slot, slot.address.profileId);
     if (reading === null) {
       if (isPlaced(entry, slot))
         holders.push(unreadable(name, `codex-router status --state-dir ${stateDir}`));
@@ -197,11 +196,12 @@ async function heldWherePlaced(
         fingerprint === null || ('fingerprint' in repo && repo.fingerprint(login.grant) === fingerprint);
       // What the placed store holds now is our grant, or what its host made of it since.
       const rotated = store.includes(slot) && placement.fingerprint === entry.fingerprint;
+      const where = remedyAt(stateDir, slot, profileId);
       if (same || rotated)
-        holders.push({ kind: 'slot', name, remedy, host: there, slot, reading, profileId, login });
+        holders.push({ kind: 'slot', name, remedy: where, host: there, slot, reading, profileId, login });
     }
   }
-  return holders;
+  return [...holders, ...(await refreshingInOwn(there, entry.identity.accountId, name))];
 }
 
 /** Whether we last put the stored login into the store of this slot. */
@@ -265,10 +265,10 @@ async function heldIn(
     for (const slot of (await readOrNote(() => host.allSlots(), name, notes)) ?? []) {
       const reading = await readOrNote(() => slot.read(), name, notes);
       if (reading === null) continue;
-      const remedy = `codex-router use <another> --state-dir ${stateDir} --agent ${slot.address.agent}`;
       for (const { login, profileId } of loginsIn(slot, reading)) {
         if (!sameIdentity(login.identity, identity) || repo.fingerprint(login.grant) !== fingerprint)
           continue;
+        const remedy = remedyAt(stateDir, slot, profileId);
         holders.push({ kind: 'slot', name, remedy, host, slot, reading, profileId, login });
       }
     }

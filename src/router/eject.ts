@@ -2,9 +2,12 @@ import { RouterError } from '../errors.js';
 import { type Identity, identityKey } from '../identity.js';
 import type { IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { HostNote, ReloadOutcome } from '../slot/host.js';
+import { isOwnSlot } from '../slot/own-slot.js';
 import type { NewNeighbour, Slot, SlotAddress, SlotReading } from '../slot/slot.js';
 import { type CustodyDeps, holderOf } from './custody.js';
 import { refusalOf, soundHolding } from './eject-refusal.js';
+import { isNative, type OwnSlotView, ownSlotViews } from './every-slot.js';
+import { type LeftSlot, leaveAll } from './leave-own-slot.js';
 import { claimHost, requireOwner } from './owner.js';
 import { loginsIn, neighbourId } from './places.js';
 import { type RecoverDeps, recover } from './recover.js';
@@ -56,7 +59,10 @@ interface Decided extends EjectPlan {
 export async function previewEject(deps: EjectDeps, repo: OpenRepo, agent: string | null): Promise<Ejection> {
   await requireOwner(deps.host, repo);
   const plan = await decide(deps, repo, agent);
-  return { ...shown(plan), result: hasWork(plan) ? 'planned' : 'already-ejected', reload: null };
+  const own = await leaveOwnPlan(deps);
+  const notes = [...plan.notes, ...leftNotes(own)];
+  const result = hasWork(plan) || own.length > 0 ? 'planned' : 'already-ejected';
+  return { ...shown(plan), notes, result, reload: null };
 }
 
 /**
@@ -71,18 +77,50 @@ export async function eject(deps: EjectDeps, repo: OpenRepo, agent: string | nul
   const home = await deps.withLock(() => bringHome(deps, repo, deps.host));
   const [stale] = home.stale;
   if (stale !== undefined) throw writtenBack(stale.who);
+  const left = await deps.withLock(() => leaveAll(deps, repo, {}));
   const { added } = await decide(deps, repo, agent);
   const locked = added.map(({ entry }) => identityKey(entry.identity)).sort();
   const work = () =>
     deps.withLock(async () => {
       const plan = await decide(deps, repo, agent);
+      if ((await ownSlotViews(deps.host, deps)).some(isStill)) throw stillApart();
       // Another command may be refreshing what was parked since.
       if (plan.added.some(({ entry }) => !locked.includes(identityKey(entry.identity)))) throw changed();
       return deps.critical(() => carryOut(deps, repo, plan));
     });
   const who = added.map(({ entry }) => entry.identity).sort((a, b) => order(identityKey(a), identityKey(b)));
   const done = await who.reduceRight((inner, one) => () => deps.withGrantLock(one, inner), work)();
-  return { ...done, notes: [...earlier, ...home.notes, ...done.notes] };
+  return {
+    ...done,
+    notes: [...earlier, ...home.notes, ...left.notes, ...leftNotes(left.slots), ...done.notes],
+  };
+}
+
+/** What leaves its own slot before anything else is done. */
+async function leaveOwnPlan({ host }: EjectDeps): Promise<readonly Pick<LeftSlot, 'slot' | 'pins'>[]> {
+  const views = (await ownSlotViews(host)).filter(({ reading }) => !isNative(reading));
+  return views.map(({ slot, pinned }) => ({
+    slot: slot.address,
+    pins: pinned.map(({ key }) => ({ key, was: slot.address.profileId, is: null, result: 'set' })),
+  }));
+}
+
+function leftNotes(slots: readonly Pick<LeftSlot, 'slot' | 'pins'>[]): readonly HostNote[] {
+  return slots.map(({ slot, pins }) => {
+    const text = `${pins.length} session(s) go from ${slot.profileId}, a slot of their own, back to the slot`;
+    return { code: 'OWN_SLOT_LEFT', text };
+  });
+}
+
+function isStill({ reading }: OwnSlotView): boolean {
+  return reading.occupant.kind !== 'foreign';
+}
+
+/** A login left behind there would lie in OpenClaw twice. */
+function stillApart(): RouterError {
+  return new RouterError('BUSY', 'some sessions could not be brought out of their own slot', {
+    hint: 'codex-router failover leave --all --apply, then run the command again; nothing was handed over',
+  });
 }
 
 /** Everybody takes several of these locks in one order. */
@@ -156,10 +194,12 @@ async function decide(deps: EjectDeps, repo: OpenRepo, agent: string | null): Pr
     );
     notes.push(...unread);
     const twin = added.find((one) => one.entry.fingerprint === entry.fingerprint)?.entry;
-    const inHost = holders.find(
+    // What is in an own slot leaves it first.
+    const staying = holders.filter((one) => one.kind !== 'slot' || !isOwnSlot(one.profileId));
+    const inHost = staying.find(
       (one) => one.kind === 'slot' && one.host.summary.stateDir === host.summary.stateDir,
     );
-    const refusal = inHost === undefined ? await refusalOf(deps, entry, holders[0], twin) : null;
+    const refusal = inHost === undefined ? await refusalOf(deps, entry, staying[0], twin) : null;
     if (inHost?.kind === 'slot') {
       there.push({ entry, profileId: inHost.profileId, agent: inHost.slot.address.agent });
     } else if (refusal !== null) {
@@ -177,7 +217,9 @@ async function decide(deps: EjectDeps, repo: OpenRepo, agent: string | null): Pr
     }
   }
   const others = loginsIn(target, reading).flatMap(({ profileId }) =>
-    profileId === target.address.profileId || profileId.startsWith('personal:') ? [] : [profileId],
+    profileId === target.address.profileId || profileId.startsWith('personal:') || isOwnSlot(profileId)
+      ? []
+      : [profileId],
   );
   const opensOrder = others.length > 0 && !others.some((id) => reading.named.includes(id));
   if (beside.length > 0 || opensOrder) notes.push(...unnamedNotes(host.summary.provider, reading));

@@ -153,7 +153,8 @@ export function runOf(scene: Scene, { ids, turns }: Chosen): Run {
     const stops = (host.choosing ?? SILENT).goneStops && !isAuto;
     return isOfProvider(pinnedTo, host.summary) && !stops ? inOrder : { profileId: null, by: 'pin' };
   }
-  if (isAuto && ids.length > 0 && !ids.includes(pinnedTo)) return inOrder;
+  const isDropped = isAuto || host.choosing?.dropsUnordered === true;
+  if (isDropped && ids.length > 0 && !ids.includes(pinnedTo)) return inOrder;
   const yields = isAuto || (host.choosing ?? SILENT).restMovesPin;
   const free = ids.find((id) => id !== pinnedTo && !rests(id));
   if (rests(pinnedTo) && yields && free !== undefined) return { profileId: free, by: 'order' };

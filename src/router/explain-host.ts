@@ -1,5 +1,6 @@
 import { sameIdentity } from '../identity.js';
 import { isOfProvider } from '../slot/companions.js';
+import { isOwnSlot } from '../slot/own-slot.js';
 import { shellWord } from '../text.js';
 import { type Chosen, candidatesIn, type Run } from './explain-choice.js';
 import { agrees, disagrees, type Layer, unknown } from './explain-layers.js';
@@ -35,6 +36,12 @@ export async function effectiveLayer(scene: Scene, run: Run): Promise<Layer> {
       identity: other?.identity ?? null,
       value,
     };
+    if (by === 'pin' && profileId !== null && isOwnSlot(profileId)) {
+      return { ...shown, ...agrees(`the pin sends its turns to ${profileId}, its own slot`) };
+    }
+    if (by === 'pin' && scene.isChosen) {
+      return { ...shown, ...agrees(`the pin sends its turns to ${profileId}, as was chosen`) };
+    }
     if (by === 'pin') {
       const remedy = scene.use(occupant, sessionFlag(scene));
       return { ...shown, ...disagrees('follows-pin', `the pin sends its turns to ${profileId}`, remedy) };
@@ -130,6 +137,11 @@ export function labelLayer(scene: Scene, run: Run, effective: Layer): Layer {
   if (shownId !== null && shownId !== slot.address.profileId) {
     const other = candidatesIn(scene).find((one) => one.profileId === shownId);
     const shown = { ...base, readFrom: `the login of ${shownId}`, identity: other?.identity ?? null };
+    if (isThere && (isOwnSlot(shownId) || scene.isChosen)) {
+      const value = other?.identity?.email ?? shownId;
+      const what = isOwnSlot(shownId) ? 'its own slot' : 'as was chosen';
+      return { ...shown, value, ...agrees(`it shows ${shownId}, ${what}`) };
+    }
     const cause = isThere ? 'follows-pin' : 'follows-order';
     const remedy = scene.use(occupant, isThere ? sessionFlag(scene) : '');
     const value = other?.identity?.email ?? shownId;

@@ -24,6 +24,8 @@ export interface Scene {
   readonly shadows: { readonly slot: Slot; readonly reading: SlotReading } | null;
   readonly entries: readonly IndexEntry[];
   readonly session: LookedAt;
+  /** Whether what the session is pinned to was chosen by `session set`, so that it disagrees with nothing. */
+  readonly isChosen: boolean;
   /** ms epoch */
   readonly now: number;
   /** Who is in the slot, with the name they are stored under. */

@@ -1,6 +1,8 @@
 import { companionsOf, isOfProvider, type PinRules } from '../slot/companions.js';
+import { isOwnSlot } from '../slot/own-slot.js';
 import { canonicalKey, isChat, isSlash } from '../slot/session.js';
 import { shellWord } from '../text.js';
+import { leaveSessions } from './every-slot.js';
 import { type Candidate, type Chosen, candidatesIn, restingUntil } from './explain-choice.js';
 import { agrees, type Cause, disagrees, type Judged, type Layer, unknown } from './explain-layers.js';
 import type { Scene } from './explain-scene.js';
@@ -83,7 +85,8 @@ function judgedOrder(scene: Scene, chosen: Chosen, there: readonly Candidate[]):
   }
   // A legacy id to it: when its refresh fails, it runs on lastGood's, or on the only other login, without a word (3.28, 5.7).
   const isLegacy = host.summary.provider === 'openai-codex' && others.length > 0;
-  if (isLegacy && reading.lastGood !== profileId) {
+  // Before 9.6 OpenClaw calls good what the last turn of any session ran on, one in an own slot too.
+  if (isLegacy && reading.lastGood !== profileId && !isOwnSlot(reading.lastGood ?? '')) {
     const why =
       'works sometimes: lastGood does not name the slot, so OpenClaw runs on another login when a refresh fails';
     return disagrees('last-good', why, mend);
@@ -119,6 +122,14 @@ export function pinLayer(scene: Scene, isRouted = true): Layer {
   const identity = pinnedTo === scene.slot.address.profileId ? scene.occupant : (pinned?.identity ?? null);
   if (!isRouted && reading?.occupant.kind === 'absent' && pinned?.isLogin) {
     const why = 'it runs on that, and nothing was ever put into the slot';
+    return { ...base, identity, value, ...agrees(why) };
+  }
+  if (isOwnSlot(pinnedTo) && pinned?.isLogin) {
+    const why = `${key} has a slot of its own: ${leaveSessions([key])} ends that`;
+    return { ...base, identity, value, ...agrees(why) };
+  }
+  if (scene.isChosen && pinned?.isLogin && pinnedTo !== scene.slot.address.profileId) {
+    const why = `codex-router session set has chosen that: codex-router session set ${shellWord(key)} pins it to the slot`;
     return { ...base, identity, value, ...agrees(why) };
   }
   const judged = judgedPin(scene, key, pinnedTo, pinned);

@@ -6,6 +6,7 @@ import type { IndexEntry, Repo } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
 import type { Slot, SlotAddress, SlotReading } from '../slot/slot.js';
 import { shellWord } from '../text.js';
+import { isChosenPin } from './chosen-pins.js';
 import { chosenIn, runOf } from './explain-choice.js';
 import { effectiveLayer, labelLayer, usageLayer } from './explain-host.js';
 import { type Layer, type Symptom, symptomOf } from './explain-layers.js';
@@ -20,7 +21,7 @@ import { turnsSlot } from './turns-slot.js';
 export interface ExplainDeps {
   readonly repo: Repo;
   readonly host: Host;
-  readonly journal: Pick<Journal, 'read'>;
+  readonly journal: Pick<Journal, 'read' | 'choices'>;
   readonly env: Env;
   /** ms epoch */
   readonly now: () => number;
@@ -84,7 +85,7 @@ export async function explain(deps: ExplainDeps, request: ExplainRequest): Promi
 
 /** @throws as `explain` */
 export async function sceneOf(
-  { host, env, repo, now }: ExplainDeps,
+  { host, env, repo, journal, now }: ExplainDeps,
   request: ExplainRequest,
 ): Promise<Scene> {
   const session = await lookedAt(host, env, request);
@@ -97,6 +98,7 @@ export async function sceneOf(
     host,
     entries,
     session,
+    isChosen: await isChosenPin({ host, journal }, session.agent, session.entry),
     now: now(),
     occupant: occupant && (entryOrNull(occupant, entries)?.identity ?? occupant),
     use: (whom, flags) => useCommand(whom, entries, isOwn ? session.agent : null, flags),

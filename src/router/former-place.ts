@@ -1,7 +1,9 @@
 import { sameIdentity } from '../identity.js';
 import type { IndexEntry, OpenRepo, Placement } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
+import { isOwnSlot } from '../slot/own-slot.js';
 import { type CustodyDeps, holderOf, readOrNote } from './custody.js';
+import { leaveCommand } from './every-slot.js';
 import { handedOver, unlendCommand } from './lent.js';
 import { loginsIn, neighbourId } from './places.js';
 import { selectorOf } from './resolve.js';
@@ -75,6 +77,7 @@ async function inSlots(
   const places: {
     readonly id: string;
     readonly agent: string;
+    readonly profileId: string;
     readonly print: Placement['fingerprint'] | null;
   }[] = [];
   for (const slot of (await readOrNote(() => host.allSlots(), 'OpenClaw', notes)) ?? []) {
@@ -84,10 +87,11 @@ async function inSlots(
     const { occupant } = reading;
     // Whose token it is that is being refreshed is told by its account only.
     if (occupant.kind === 'refreshing' && occupant.accountId === identity.accountId)
-      places.push({ id, agent, print: null });
+      places.push({ id, agent, profileId: slot.address.profileId, print: null });
     for (const { login, profileId } of loginsIn(slot, reading)) {
       if (!sameIdentity(login.identity, identity)) continue;
-      places.push({ id: neighbourId(slot.address, profileId), agent, print: repo.fingerprint(login.grant) });
+      const print = repo.fingerprint(login.grant);
+      places.push({ id: neighbourId(slot.address, profileId), agent, profileId, print });
     }
   }
   const [first] = places;
@@ -98,6 +102,8 @@ async function inSlots(
   return {
     place: 'slot',
     placement: isKnown || fingerprint === null ? null : { ...found, fingerprint },
-    text: `OpenClaw's agent ${first.agent} runs on the old one until codex-router use ${selectorOf(entry)} --agent ${first.agent}`,
+    text: isOwnSlot(first.profileId)
+      ? `${first.profileId} of OpenClaw's agent ${first.agent} runs on the old one until ${await leaveCommand(host, first.profileId)}`
+      : `OpenClaw's agent ${first.agent} runs on the old one until codex-router use ${selectorOf(entry)} --agent ${first.agent}`,
   };
 }

@@ -3,6 +3,7 @@ import { RouterError } from '../errors.js';
 import { withGrantLock } from '../os/lock.js';
 import { backupsPastKeeping } from '../repo/backups.js';
 import { type ChatOwner, chatLoginsIn } from '../repo/chat-logins.js';
+import { failoverStateIn } from '../repo/failover-state.js';
 import { parseVersioned, readTextOrNull } from '../repo/format.js';
 import { type House, type HousePart, nameIn } from '../repo/house.js';
 import { isLeftOver, removeLeftOver } from '../repo/house-mends.js';
@@ -143,7 +144,7 @@ async function backUpFindings({ vault, now }: HouseDeps): Promise<readonly Findi
 }
 
 /** What holds no login and is made anew by the command that needs it. */
-async function unreadableFindings({ vault }: HouseDeps, { parts }: House): Promise<readonly Finding[]> {
+async function unreadableFindings({ vault, now }: HouseDeps, { parts }: House): Promise<readonly Finding[]> {
   const { data } = vault.folders;
   const findings: Finding[] = [];
   await usageFileIn(data)
@@ -152,6 +153,15 @@ async function unreadableFindings({ vault }: HouseDeps, { parts }: House): Promi
   await usageHistoryIn(data)
     .read()
     .catch((error: unknown) => findings.push(unreadable(error)));
+  try {
+    const { note } = await failoverStateIn(data).read(now());
+    if (note !== null) {
+      const found = { code: 'HOUSE_UNREADABLE', part: 'leftover', danger: false, mend: null } as const;
+      findings.push({ ...found, text: note.text, remedy: 'codex-router failover check' });
+    }
+  } catch (error) {
+    findings.push(unreadable(error));
+  }
   const chats = parts.find(({ role }) => role === 'chat-state');
   // Not through `chatStateIn`, which sets a damaged one aside.
   if (chats !== undefined) {

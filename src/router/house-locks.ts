@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path';
 import { type FoundLock, lookAtLock } from '../os/found-lock.js';
-import { withGrantLock, withRouterLock } from '../os/lock.js';
+import { watchLockIn, withGrantLock, withRouterLock, withWatchLock } from '../os/lock.js';
 import { type House, nameIn } from '../repo/house.js';
 import { ROUTER_LOCK } from '../repo/house-files.js';
 import { shellWord } from '../text.js';
@@ -14,9 +14,12 @@ const LONG = 2 * 60 * 1000;
 /** codex-router's own locks that were left behind, are held for long, or cannot be taken at all. A live one is never touched. */
 export async function lockFindings(deps: HouseDeps, { parts }: House): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
-  for (const { path } of parts.filter(({ role }) => role === 'lock')) {
+  for (const { path, role } of parts) {
+    if (role !== 'lock' && role !== 'watch-lock') continue;
     const lock = await lookAtLock(path);
-    const finding = lock === null ? null : findingOf(deps, lock);
+    // A watch holds its lock for as long as it runs.
+    if (lock === null || (role === 'watch-lock' && lock.kind === 'alive')) continue;
+    const finding = findingOf(deps, lock);
     if (finding !== null) findings.push(finding);
   }
   return findings;
@@ -38,8 +41,9 @@ function findingOf(deps: HouseDeps, lock: FoundLock): Finding | null {
     };
   }
   if (kind === 'dead') {
-    const text = `the lock ${name} was left by process ${pid}, which has ended; the next command takes it away`;
-    return { ...base, code: 'OWN_LOCK_LEFT', text, mend: release(lock) };
+    const next = path === watchLockIn(folders.data) ? 'watch' : 'command';
+    const text = `the lock ${name} was left by process ${pid}, which has ended; the next ${next} takes it away`;
+    return { ...base, code: 'OWN_LOCK_LEFT', text, mend: release(lock, folders.data) };
   }
   if (age < LONG) return null;
   if (kind === 'alive') {
@@ -48,18 +52,24 @@ function findingOf(deps: HouseDeps, lock: FoundLock): Finding | null {
   }
   const who = pid === null ? 'names nobody' : `names process ${pid}, which cannot be judged from here`;
   const text = `the lock ${name} ${who}, and has lain there for ${spanText(age)}: the next command waits ten seconds and takes it away`;
-  return { ...base, code: 'OWN_LOCK_LEFT', text, mend: kind === 'unnamed' ? release(lock) : null };
+  return {
+    ...base,
+    code: 'OWN_LOCK_LEFT',
+    text,
+    mend: kind === 'unnamed' ? release(lock, folders.data) : null,
+  };
 }
 
 /** Takes the lock over as every command does, which removes the very file that was judged dead or none, and lets it go. */
-function release({ path }: FoundLock): Finding['mend'] {
+function release({ path }: FoundLock, data: string): Finding['mend'] {
   const folder = dirname(path);
   const nothing = async () => undefined;
   return {
     does: `take the lock ${basename(path)} over and release it`,
     carryOut: async () => {
       const patience = { wait: 0 };
-      if (basename(path) === ROUTER_LOCK) await withRouterLock(folder, nothing, patience);
+      if (path === watchLockIn(data)) await withWatchLock(data, nothing);
+      else if (basename(path) === ROUTER_LOCK) await withRouterLock(folder, nothing, patience);
       else await withGrantLock(dirname(folder), basename(path), nothing, patience);
       return { text: `took the lock ${basename(path)} over and released it`, undo: null, notes: [] };
     },

@@ -3,6 +3,7 @@ import { type Identity, sameIdentity } from '../identity.js';
 import type { IndexEntry, Repo } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
 import type { SlotAddress } from '../slot/slot.js';
+import { ownSlotNotes } from './every-slot.js';
 import type { Finding } from './finding.js';
 import { problemIn } from './lost.js';
 import { ownerNotes } from './owner.js';
@@ -71,8 +72,8 @@ async function occupantOf(
     const host = await findHost();
     const group = await host.slotsFor(agent ?? host.defaultAgent);
     slot = group.main.address;
-    const { occupant } = await group.main.read();
-    const owner = await ownerNotes(host, repo);
+    const { occupant, neighbours } = await group.main.read();
+    const owner = [...(await ownerNotes(host, repo)), ...ownSlotNotes(neighbours, await entries)];
     if (occupant.kind === 'login') return { slot, occupant: occupant.identity, notes: owner, known: true };
     const problem = problemIn(group.main, occupant, await entries);
     const code = CODES[occupant.kind];

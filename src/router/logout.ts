@@ -7,6 +7,7 @@ import type { Fingerprint, IndexEntry, OpenRepo, SoundBackUp } from '../repo/rep
 import type { HostNote } from '../slot/host.js';
 import { type CustodyDeps, type Holder, holderOf } from './custody.js';
 import { refuseLent } from './lent.js';
+import { neighbourId } from './places.js';
 import { clearSlots, planRemoval, type Removal, type RemoveDeps } from './remove.js';
 import { entryOf, nameOf, selectorOf } from './resolve.js';
 import type { Revocation, RevokeAnswer } from './revocation.js';
@@ -193,7 +194,7 @@ async function otherHolder(
 ): Promise<Holder | null> {
   const { holders } = await holderOf({ entry, fingerprint }, deps.repo, deps.host, null, deps);
   const isCleared = (one: Holder) =>
-    one.kind === 'slot' && one.profileId === one.slot.address.profileId && cleared.has(one.slot.address.id);
+    one.kind === 'slot' && cleared.has(neighbourId(one.slot.address, one.profileId));
   return holders.find((one) => one.kind !== 'unknown' && !isCleared(one)) ?? null;
 }
 

@@ -67,7 +67,11 @@ async function pinsBack(
 ): Promise<Done> {
   const pins = host.pinsOf(agent);
   const pinnedTo = new Map((await pins.read()).map((entry) => [entry.key, entry.pinnedTo]));
-  const ours = kept.filter(({ key, is }) => pinnedTo.has(key) && pinnedTo.get(key) === is);
+  // An own slot that was gone then holds a login for other sessions by now.
+  const taken = new Set((await host.everyOwnSlot()).map(({ address }) => address.profileId));
+  const ours = kept.filter(
+    ({ key, is, was }) => pinnedTo.has(key) && pinnedTo.get(key) === is && !taken.has(was ?? ''),
+  );
   if (ours.length === 0) throw changedSince();
   // One write for all that were pinned alike: there can be thousands.
   for (const was of new Set(ours.map((one) => one.was))) {

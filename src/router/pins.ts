@@ -3,6 +3,7 @@ import type { Env } from '../os/folders.js';
 import type { PinChange } from '../repo/journal.js';
 import { affectedBy, companionsOf, isOfProvider, leftOverPins, type PinRules } from '../slot/companions.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
+import { isOwnSlot } from '../slot/own-slot.js';
 import type { PinOutcome, Pins, SessionEntry, SessionSurvey } from '../slot/pins.js';
 import {
   type CurrentSession,
@@ -12,6 +13,7 @@ import {
   type SessionWish,
 } from '../slot/session.js';
 import type { SlotReading } from '../slot/slot.js';
+import { leaveSessions } from './every-slot.js';
 
 /** Everything whose account changes with the slot, not only what is pinned. */
 export interface Affects {
@@ -64,7 +66,7 @@ export async function planPins(
   // What an upgrade left over is looked for in all sessions once: while the stores still choose by the old names too, or until
   // the switch that mended them has set its pins.
   const mends = unfinished || slots.some(({ reading }) => !reading.selectable);
-  const again = session.kind === 'again' ? session.pins : [];
+  const again = session.kind === 'again' || session.kind === 'only' ? session.pins : [];
   const all = session.kind === 'all' || again.length > 0 || (formerProvider !== null && mends);
   const notes: HostNote[] = [];
   const look = async (agent: string, key: string | null): Promise<SessionSurvey> => {
@@ -141,7 +143,7 @@ export async function planPins(
 }
 
 /** What is pinned in one agent's sessions. */
-interface Target {
+export interface Target {
   readonly pins: Pins;
   readonly planned: readonly PinOutcome[];
 }
@@ -153,7 +155,8 @@ function targetOf(
   session: SessionWish,
   keys: readonly string[],
 ): Target {
-  const leftOver = session.kind === 'none' ? [] : leftOverPins(entries, rules);
+  const mendsNone = session.kind === 'none' || session.kind === 'only';
+  const leftOver = mendsNone ? [] : leftOverPins(entries, rules);
   const pinOf = new Map(entries.map((entry) => [entry.key, entry.pinnedTo]));
   const planned = [...new Set([...keys, ...leftOver])].map((key): PinOutcome => {
     const was = pinOf.get(key) ?? null;
@@ -163,11 +166,11 @@ function targetOf(
   return { pins, planned };
 }
 
-interface PinsWritten extends PinsDone {
+export interface PinsWritten extends PinsDone {
   readonly pins: Pins;
 }
 
-async function setPins({ pins, planned }: Target, profileId: string): Promise<PinsWritten> {
+export async function setPins({ pins, planned }: Target, profileId: string): Promise<PinsWritten> {
   if (planned.length === 0) return { pins, outcomes: [], notes: [], failed: false };
   try {
     const keys = planned.map(({ key }) => key);
@@ -185,9 +188,9 @@ async function setPins({ pins, planned }: Target, profileId: string): Promise<Pi
 }
 
 /** What is left of it once the host had time to write over it. */
-async function keepPins(
+export async function keepPins(
   written: PinsWritten,
-  profileId: string,
+  profileId: string | null,
   env: Env,
   running: ReadonlySet<string> | null,
 ): Promise<PinsDone> {
@@ -230,6 +233,11 @@ function ownPinOnly(
   rules: PinRules,
 ): CurrentSession {
   const pin = entries.find(({ key }) => key === current.key)?.pinnedTo ?? null;
+  if (pin !== null && isOwnSlot(pin) && rules.knownProfileIds.has(pin)) {
+    const { key } = current;
+    const leave = leaveSessions(key === null ? [] : [key]);
+    return { key: null, why: `${key} has a slot of its own, ${pin}, and was left: ${leave}` };
+  }
   if (pin === null || isOfProvider(pin, rules)) return current;
   return {
     key: null,

@@ -1,9 +1,12 @@
 import type { Holding } from '../holding.js';
+import { isOwnSlot, ownSlotNumber } from '../slot/own-slot.js';
 import type { Neighbour, Occupant, Slot, SlotAddress, SlotReading } from '../slot/slot.js';
 
 /** The id under which a neighbour's placement is remembered: the slot's own with the other profile's name. */
 export function neighbourId({ id, profileId: own }: SlotAddress, profileId: string): string {
-  return profileId === own ? id : `${id.slice(0, id.lastIndexOf('#') + 1)}${profileId}`;
+  if (profileId === own) return id;
+  const number = ownSlotNumber(profileId);
+  return `${id.slice(0, id.lastIndexOf('#') + 1)}${number === null ? profileId : `router-${number}`}`;
 }
 
 /** All of a `SlotAddress.id` but the profile id; undefined for a text that is none. */
@@ -22,9 +25,11 @@ interface FoundLogin {
   readonly profileId: string;
 }
 
-/** Every login in a store, the slot's own first. */
+/** Every login in a store, the slot's own first; of an own slot only its own, because the store's slot tells of the others. */
 export function loginsIn({ address }: Slot, { occupant, neighbours }: SlotReading): readonly FoundLogin[] {
-  const named: readonly (Occupant | Neighbour)[] = [occupant, ...neighbours];
+  const named: readonly (Occupant | Neighbour)[] = isOwnSlot(address.id)
+    ? [occupant]
+    : [occupant, ...neighbours];
   return named.flatMap((login) => {
     if (login.kind !== 'login') return [];
     return [{ login, profileId: 'profileId' in login ? login.profileId : address.profileId }];

@@ -5,6 +5,8 @@ import type { IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
 import type { Occupant } from '../slot/slot.js';
 import { runningIn } from './carry-out.js';
+import { recoverChoices } from './chosen-pins.js';
+import { ownSlotOf, recoverOwn } from './own-slot-recover.js';
 import { nameOf } from './resolve.js';
 import { settledReading } from './settled.js';
 import { type SwitchDeps, switchTo } from './switch.js';
@@ -31,14 +33,17 @@ export async function recover(
   repo: OpenRepo,
   wish: RecoverWish,
 ): Promise<readonly HostNote[]> {
-  const notes: HostNote[] = [];
+  const notes: HostNote[] = [...(await recoverChoices(deps))];
   for (const { id, slot, to } of await openRecords(deps)) {
     if (wish.except?.slot === slot && to !== null && sameIdentity(wish.except.to, to)) continue;
     const group = await groupOf(deps.host, slot);
-    if (group === null) continue;
+    const own = group === null ? await ownSlotOf(deps.host, slot) : null;
+    if (group === null && own === null) continue;
     const work = async () => {
       const record = (await openRecords(deps)).find((open) => open.id === id);
-      if (record !== undefined) notes.push(...(await recoverOne(deps, repo, group, record, wish.reapply)));
+      if (record === undefined) return;
+      if (group !== null) notes.push(...(await recoverOne(deps, repo, group, record, wish.reapply)));
+      else if (own !== null) notes.push(...(await deps.critical(() => recoverOwn(deps, repo, own, record))));
     };
     try {
       const locked = () => deps.withLock(work);

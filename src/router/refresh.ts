@@ -8,6 +8,7 @@ import type { Doubt, IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host } from '../slot/host.js';
 import type { Slot, SlotReading } from '../slot/slot.js';
 import { type CustodyDeps, holderOf } from './custody.js';
+import { everySlot } from './every-slot.js';
 import { LOG_IN_AGAIN, LOG_IN_AS_WANTED } from './remedies.js';
 import { entryOf } from './resolve.js';
 import type { RefreshAnswer, TokenEndpoint } from './token-endpoint.js';
@@ -178,7 +179,7 @@ export async function heldBy(
 ): Promise<Omit<Refreshed, 'entry'> | null> {
   const { host } = deps;
   const held = (name: string, remedy: string | null) => ({ result: 'held' as const, why: name, remedy });
-  for (const slot of host === null ? [] : await host.allSlots()) {
+  for (const slot of host === null ? [] : await everySlot(host)) {
     const { agent, profileId } = slot.address;
     const reading = await readable(slot);
     if (typeof reading === 'string') {

@@ -2,9 +2,11 @@ import { RouterError } from '../errors.js';
 import { type Identity, identityKey, sameIdentity } from '../identity.js';
 import type { IndexEntry, OpenRepo, Repo } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
+import { isOwnSlot } from '../slot/own-slot.js';
 import type { Slot, SlotReading } from '../slot/slot.js';
 import { planCheckIn } from './check-in.js';
 import { placedElsewhere } from './custody.js';
+import { everySlot, leaveCommand, pinsOfAll } from './every-slot.js';
 import { refuseLent } from './lent.js';
 import { claimHost, renewClaim, requireOwner } from './owner.js';
 import { type SettledDeps, settledReading } from './settled.js';
@@ -47,13 +49,15 @@ export async function planRemoval(
   const holding: { slot: Slot; reading: SlotReading }[] = [];
   const next = new Set<string>();
   const notes: HostNote[] = [];
-  for (const slot of deps.host === null ? [] : await deps.host.allSlots()) {
+  for (const slot of deps.host === null ? [] : await everySlot(deps.host)) {
     const reading = await readOrRefuse(slot, deps);
     if (holds(reading.occupant, entry.identity)) {
       holding.push({ slot, reading });
       for (const neighbour of reading.neighbours) next.add(neighbour.profileId);
     }
-    const copies = reading.neighbours.filter((neighbour) => holds(neighbour, entry.identity));
+    // What lies beside an own slot, and an own slot itself, is told of by its own reading.
+    const beside = isOwnSlot(slot.address.id) ? [] : reading.neighbours;
+    const copies = beside.filter((one) => !isOwnSlot(one.profileId) && holds(one, entry.identity));
     for (const { profileId } of copies) {
       notes.push({
         code: 'COPY_LEFT',
@@ -73,7 +77,7 @@ export async function planRemoval(
   const first = holding[0];
   if (first !== undefined && !fromSlot) {
     throw new RouterError('IDENTITY_IN_USE', `it is active in ${first.slot.address.profileId} right now`, {
-      hint: 'codex-router use <another> first, or add --from-slot to clear the slot too',
+      hint: `${await wayOut(deps.host, first.slot)} first, or add --from-slot to clear the slot too`,
     });
   }
   const unpin: { agent: string; key: string }[] = [];
@@ -86,6 +90,12 @@ export async function planRemoval(
     }
   }
   return { entry, slots: holding, unpin, next: [...next], notes };
+}
+
+/** The command that takes an identity out of a slot. */
+async function wayOut(host: Host | null, { address }: Slot): Promise<string> {
+  const isOwn = host !== null && isOwnSlot(address.id);
+  return isOwn ? leaveCommand(host, address.profileId) : 'codex-router use <another>';
 }
 
 /** Law 3: a store that cannot be read may hold it, however long nobody has put it there. @throws as `settledReading` */
@@ -107,6 +117,12 @@ export async function pinsToTakeOff(
   { address }: Slot,
   left: ReadonlySet<string>,
 ): Promise<{ agent: string; key: string }[]> {
+  if (isOwnSlot(address.id)) {
+    const all = await pinsOfAll(host);
+    return all.flatMap(({ agent, key, pinnedTo }) =>
+      pinnedTo === address.profileId ? [{ agent, key }] : [],
+    );
+  }
   const follows = host.agents.includes(address.agent)
     ? (await host.slotsFor(address.agent)).follows
     : host.agents;

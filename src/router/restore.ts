@@ -4,8 +4,10 @@ import type { Holding } from '../holding.js';
 import { type Identity, identityKey, sameIdentity } from '../identity.js';
 import type { BackUp, IndexEntry, OpenRepo, Placement, SoundBackUp } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
+import { isOwnSlot } from '../slot/own-slot.js';
 import type { Neighbour, Occupant, Slot, SlotReading } from '../slot/slot.js';
 import { type CustodyDeps, placedElsewhere, readOrNote } from './custody.js';
+import { inOwnSlot } from './every-slot.js';
 import { refuseLent } from './lent.js';
 import { neighbourId } from './places.js';
 import { type SettledDeps, settleAccounts } from './settled.js';
@@ -175,11 +177,15 @@ async function placeOf(
   const holders: string[] = [];
   for (const slot of host === null ? [] : await host.allSlots()) {
     const reading = await readOrNote(() => slot.read(), `agent ${slot.address.agent}`, notes);
-    for (const { place, name, login } of reading === null ? [] : placesIn(slot, reading, identity)) {
+    for (const { place, profileId, name, login } of reading === null
+      ? []
+      : placesIn(slot, reading, identity)) {
       seen.add(place);
       if (login === null) continue;
       if (repo.fingerprint(login.grant) === fingerprint) holders.push(place);
       else if (place === slot.address.id) throw inUse(slot);
+      else if (host !== null && isOwnSlot(place))
+        throw await inOwnSlot(host, 'another login of this identity', profileId);
       // Nobody has routed to it: a check-in compares it by its date.
       else notes.push({ code: 'COPY_LEFT', text: `${name} holds another login of this identity` });
     }
@@ -200,6 +206,7 @@ async function placeOf(
 interface FoundPlace {
   /** As `Placement.slot`. */
   readonly place: string;
+  readonly profileId: string;
   /** In words. */
   readonly name: string;
   /** Null when it holds none of this identity. */
@@ -221,6 +228,7 @@ function placesIn(
   }
   const found = (place: string, id: string, one: Occupant | Neighbour): FoundPlace => ({
     place,
+    profileId: id,
     name: `${id} of OpenClaw's agent ${agent}`,
     login: one.kind === 'login' && sameIdentity(one.identity, identity) ? one : null,
   });

@@ -1,5 +1,6 @@
 import { RouterError } from '../errors.js';
 import type { Host, SlotGroup } from '../slot/host.js';
+import { isOwnSlot } from '../slot/own-slot.js';
 import type { Occupant, Slot, SlotReading } from '../slot/slot.js';
 
 export interface ReadSlot {
@@ -58,18 +59,31 @@ export async function settleAccounts(
   accountsMeant: () => Promise<readonly string[]>,
   deps: SettledDeps,
 ): Promise<void> {
-  for (const slot of await host.allSlots()) {
-    const occupant = await occupantOf(slot);
-    if (occupant?.kind !== 'refreshing') continue;
+  const wait = async (slot: Slot, occupant: Occupant) => {
+    if (occupant.kind !== 'refreshing') return;
     const { accountId } = occupant;
     const isMeant = accountId === null || (await accountsMeant()).includes(accountId);
     if (isMeant) await settledReading(slot, deps);
+  };
+  let isOwnBusy = false;
+  for (const slot of await host.allSlots()) {
+    const reading = await readingOrNull(slot);
+    if (reading === null) continue;
+    // Beside its slot, an own slot's fence is only something that is no login.
+    isOwnBusy ||= reading.neighbours.some(
+      ({ kind, profileId }) => kind === 'foreign' && isOwnSlot(profileId),
+    );
+    await wait(slot, reading.occupant);
+  }
+  for (const slot of isOwnBusy ? await host.everyOwnSlot() : []) {
+    const reading = await readingOrNull(slot);
+    if (reading !== null) await wait(slot, reading.occupant);
   }
 }
 
-async function occupantOf(slot: Slot): Promise<Occupant | null> {
+async function readingOrNull(slot: Slot): Promise<SlotReading | null> {
   try {
-    return (await slot.read()).occupant;
+    return await slot.read();
   } catch (error) {
     if (error instanceof RouterError) return null;
     throw error;

@@ -4,7 +4,9 @@ import type { Env } from '../os/folders.js';
 import type { Journal } from '../repo/journal.js';
 import type { IndexEntry, Repo } from '../repo/repo.js';
 import type { Host, HostNote, HostSummary } from '../slot/host.js';
-import type { Slot, SlotAddress } from '../slot/slot.js';
+import { isOwnSlot } from '../slot/own-slot.js';
+import type { Neighbour, Slot, SlotAddress } from '../slot/slot.js';
+import { everySlot } from './every-slot.js';
 import { heldIn, ownerOf } from './held.js';
 import { lentNotes } from './lent.js';
 import { problemIn } from './lost.js';
@@ -97,7 +99,7 @@ export async function status(
       notes: [...notes, ...lentNotes(entries)],
     };
   }
-  const all = await orNote<readonly Slot[]>(host.allSlots(), []);
+  const all = await orNote<readonly Slot[]>(everySlot(host), []);
   const [seen, session] = await Promise.all([
     Promise.all(all.map((slot) => slotStatus(host, slot, entries))),
     orNote<SessionStatus | null>(sessionStatus(host, env), null),
@@ -150,7 +152,7 @@ async function slotStatus(host: Host, slot: Slot, entries: readonly IndexEntry[]
   const { address } = slot;
   try {
     const { occupant, selectable, neighbours } = await slot.read();
-    const others = neighbours.filter(({ kind }) => kind === 'login').length;
+    const others = isOwnSlot(address.id) ? 0 : neighbours.filter(isOther).length;
     if (occupant.kind !== 'login') {
       const problem = problemIn(slot, occupant, entries);
       return { address, occupant: null, entry: null, problem, selectable, others, gateway: null };
@@ -164,6 +166,11 @@ async function slotStatus(host: Host, slot: Slot, entries: readonly IndexEntry[]
     const nothing = { occupant: null, entry: null, selectable: false, others: 0, gateway: null };
     return { address, ...nothing, problem: error.message };
   }
+}
+
+/** What lies in an own slot is told of by itself. */
+function isOther({ kind, profileId }: Neighbour): boolean {
+  return kind === 'login' && !isOwnSlot(profileId);
 }
 
 async function gatewayStatus(

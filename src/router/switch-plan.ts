@@ -6,12 +6,14 @@ import type { Env } from '../os/folders.js';
 import type { Journal } from '../repo/journal.js';
 import type { Fingerprint, IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Host, HostNote, SlotGroup } from '../slot/host.js';
+import { isOwnSlot } from '../slot/own-slot.js';
 import type { SessionWish } from '../slot/session.js';
 import type { LostLogin, Occupant, Slot, SlotChange, SlotReading } from '../slot/slot.js';
 import type { CheckIn } from './check-in.js';
 import { planCheckIns } from './check-ins.js';
 import { type Custody, type CustodyDeps, type Holder, holderOf } from './custody.js';
 import { type Damaged, damagedIn } from './damaged.js';
+import { inOwnSlot, refuseInOwnSlot } from './every-slot.js';
 import { isStoredCopy, lastPlaced } from './lost.js';
 import { inUse, type Move, type MovePlan, planMoves } from './move.js';
 import { ownerNotes, refuseTakenOver, requireOwner } from './owner.js';
@@ -93,6 +95,12 @@ export async function planSwitch(
   for (const slot of group.copies) readings.push({ slot, reading: await settledReading(slot, deps) });
   const damaged = await damagedIn(repo, readings);
   for (const { slot, reading } of readings) refuseForeign(slot, reading, damaged);
+  await refuseInOwnSlot(
+    host,
+    readings.map(({ reading }) => reading),
+    wanted,
+    nameOf(entry),
+  );
 
   const ours = await planCheckIns(repo, group, readings, (who) => sameIdentity(who, wanted), now);
   const { moves, custody, ...taking } = await planTaking(deps, repo, entry, group, ours);
@@ -157,6 +165,7 @@ async function planTaking(
   };
   let custody = await find(ours);
   if (custody.holder === null) return { custody, moves: [], checkIns: [] };
+  await refuseHeldInOwnSlot(host, custody, entry);
   const { holder } = custody;
   const canMove =
     holder.kind !== 'unknown' && (holder.kind !== 'outside' || holder.outside.taking !== undefined);
@@ -171,6 +180,14 @@ async function planTaking(
   const more = again.holders.filter((one) => !custody.holders.some((known) => samePlace(known, one)));
   if (more.length === 0) return { custody, ...plan };
   return { custody, ...(await planMoves(repo, entry, [...custody.holders, ...more], ours, deps.now())) };
+}
+
+/** What serves some sessions alone is not taken from them, not even where that was asked for. @throws IN_OWN_SLOT */
+async function refuseHeldInOwnSlot(host: Host, { holders }: Custody, entry: IndexEntry): Promise<void> {
+  for (const one of holders) {
+    if (one.kind === 'slot' && isOwnSlot(one.profileId))
+      throw await inOwnSlot(one.host, nameOf(entry), one.profileId, host);
+  }
 }
 
 function samePlace(a: Holder, b: Holder): boolean {

@@ -2,10 +2,11 @@ import { RouterError } from '../errors.js';
 import { type Identity, sameIdentity } from '../identity.js';
 import type { OpenRepo } from '../repo/repo.js';
 import type { Host, HostNote } from '../slot/host.js';
-import type { SlotAddress } from '../slot/slot.js';
+import type { Slot, SlotAddress } from '../slot/slot.js';
 import { runningIn } from './carry-out.js';
 import type { CheckInResult } from './check-in.js';
 import { planCheckIns } from './check-ins.js';
+import { bringOwnHome, renewOwnSlot, withoutOwn } from './own-slot-home.js';
 import { renewClaim, requireOwner } from './owner.js';
 import { type RecoverDeps, recover } from './recover.js';
 import { type RefreshDeps, type Refreshed, refreshOrFail } from './refresh.js';
@@ -53,12 +54,17 @@ export async function sync(deps: SyncDeps, waitMs: number | null): Promise<SyncA
 async function putBack(
   deps: SyncDeps,
   repo: OpenRepo,
-  { agent, who }: StaleSlot,
+  { agent, who, own }: StaleSlot,
 ): Promise<readonly HostNote[]> {
   const name = who.email ?? who.accountId;
   try {
     const wish = { agent, session: { kind: 'none' } } as const;
-    await deps.withGrantLock(who, () => deps.withLock(() => switchTo(deps, repo, who, wish)));
+    await deps.withGrantLock(who, () =>
+      deps.withLock(async () => {
+        if (own === undefined) await switchTo(deps, repo, who, wish);
+        else await deps.critical(() => renewOwnSlot(deps, repo, own, who));
+      }),
+    );
     const text = `OpenClaw had written an older login of ${name} back: the stored one is in the slot again`;
     return [{ code: 'SLOT_REPAIRED', text }];
   } catch (error) {
@@ -86,6 +92,8 @@ export interface HomeDeps extends SettledDeps {
 /** A slot in which the host has written a grant back that gave way to the stored one there. */
 export interface StaleSlot {
   readonly agent: string;
+  /** The own slot it is in; left out for the slot itself. */
+  readonly own?: Slot;
   readonly who: Identity;
 }
 
@@ -111,7 +119,7 @@ export async function bringHome(
       done.add(group.main.address.id);
       const known = await repo.list();
       const isKnown = (who: Identity) => known.some(({ identity }) => sameIdentity(identity, who));
-      const readings = await settledGroup(group, deps);
+      const readings = (await settledGroup(group, deps)).map(withoutOwn);
       const checkIns = await planCheckIns(repo, group, readings, isKnown, deps.now());
       notes.push(...checkIns.flatMap(({ note }) => note ?? []));
       await deps.critical(async () => {
@@ -134,6 +142,10 @@ export async function bringHome(
       notes.push({ code: error.code, text: `agent ${agent} was not checked in: ${error.message}` });
     }
   }
+  const own = await bringOwnHome(deps, repo, host);
+  slots.push(...own.slots);
+  stale.push(...own.stale);
+  notes.push(...own.notes);
   return { slots, stale, notes: [...notes, ...(await renewClaim(host, repo, deps.now()))] };
 }
 

@@ -3,6 +3,7 @@ import type { Holding } from '../holding.js';
 import { type Identity, sameIdentity } from '../identity.js';
 import type { Journal, SwitchRecord, Who } from '../repo/journal.js';
 import type { Host, HostNote } from '../slot/host.js';
+import { isOwnSlot } from '../slot/own-slot.js';
 import type { Slot, SlotChange, SlotReading } from '../slot/slot.js';
 import { loginsIn } from './places.js';
 import { type SettledDeps, settledReading } from './settled.js';
@@ -105,10 +106,11 @@ function planStore(
 ): StoreTaking {
   const { profileId } = slot.address;
   const { occupant } = reading;
-  const logins = loginsIn(slot, reading);
-  const left = reading.neighbours.flatMap((one) =>
-    one.kind === 'foreign' ? [{ profileId: one.profileId, what: one.what }] : [],
-  );
+  const logins = loginsIn(slot, reading).filter((one) => !isOwnSlot(one.profileId));
+  const left = reading.neighbours.flatMap((one) => {
+    const what = one.kind === 'foreign' ? one.what : 'a slot of its own for some sessions';
+    return one.kind === 'foreign' || isOwnSlot(one.profileId) ? [{ profileId: one.profileId, what }] : [];
+  });
   const nothing = { slot, reading, stays: null, goes: [], put: 'keep', takeOut: [], changes: false } as const;
   if (occupant.kind === 'foreign') {
     const others = logins.map((one) => ({

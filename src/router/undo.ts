@@ -3,6 +3,7 @@ import { type Identity, identityKey, sameIdentity } from '../identity.js';
 import type { PinChange, SwitchRecord, Who } from '../repo/journal.js';
 import type { IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { HostNote, ReloadOutcome, SlotGroup } from '../slot/host.js';
+import { isOwnSlot } from '../slot/own-slot.js';
 import type { PinOutcome } from '../slot/pins.js';
 import { agentMeant, currentSession, keyMeant, type SessionWish } from '../slot/session.js';
 import type { SlotAddress } from '../slot/slot.js';
@@ -188,7 +189,8 @@ async function theirsToPutBack(
   for (const agent of new Set(pins.map((pin) => pin.agent))) {
     const pinnedTo = new Map((await host.pinsOf(agent).read()).map((entry) => [entry.key, entry.pinnedTo]));
     for (const pin of pins) {
-      const exists = pin.was === null || there.has(pin.was);
+      // An own slot that a switch took a pin off was gone then: who is in it now came for other sessions.
+      const exists = pin.was === null || (there.has(pin.was) && !isOwnSlot(pin.was));
       if (pin.agent === agent && exists && pinnedTo.get(pin.key) === profileId) kept.push(pin);
     }
   }

@@ -5,6 +5,7 @@ import type { Remains } from '../repo/vault-removal.js';
 import type { Host, HostNote, HostOwner } from '../slot/host.js';
 import { readOrNote } from './custody.js';
 import { type EjectDeps, type Ejection, eject, previewEject } from './eject.js';
+import { leaveAll } from './leave-own-slot.js';
 import { readOwnership } from './owner.js';
 import { parsePlace } from './places.js';
 import { onlyExported, type Stop, type StopDeps, stopsOf } from './uninstall-stops.js';
@@ -142,7 +143,7 @@ async function otherHosts(
 }
 
 async function disown(
-  { hostAt }: UninstallDeps,
+  { hostAt, ejectDeps }: UninstallDeps,
   repo: OpenRepo | null,
   stateDir: string,
   notes: HostNote[],
@@ -151,6 +152,7 @@ async function disown(
   await readOrNote(
     async () => {
       const there = await hostAt(stateDir);
+      if (repo !== null) await leaveAll(ejectDeps(there), repo, {});
       const owner: HostOwner | null = repo === null ? null : (await readOwnership(there, repo)).owner;
       if (owner !== null) await there.disown(owner);
     },

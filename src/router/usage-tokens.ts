@@ -4,9 +4,10 @@ import { type Identity, identityKey, sameIdentity } from '../identity.js';
 import type { IndexEntry, OpenRepo } from '../repo/repo.js';
 import type { Secret } from '../secret.js';
 import type { Host, HostNote } from '../slot/host.js';
+import { isOwnSlot } from '../slot/own-slot.js';
 import type { CodexHomes } from './lend-source.js';
 import { handedOver } from './lent.js';
-import { loginsIn } from './places.js';
+import { loginsIn, neighbourId } from './places.js';
 
 /** Whose copy of an identity's own access token is looked at: its holder's. */
 export type HeldBy = 'slot' | 'store' | 'codex';
@@ -51,12 +52,17 @@ export async function slotLogins(host: Host | null): Promise<SlotLogins> {
         logins.push({
           identity: login.identity,
           agent,
-          isOccupant: profileId === own,
+          isOccupant: profileId === own || isOwnSlot(profileId),
           grant: login.grant,
         });
       }
-      const { occupant } = reading;
+      const { occupant, neighbours } = reading;
       if (occupant.kind === 'refreshing') refreshing.push({ slot: id, agent, accountId: occupant.accountId });
+      // Beside its slot, an own slot's fence is only something that is no login; who is placed there tells whose it is.
+      for (const { kind, profileId } of neighbours) {
+        if (kind !== 'foreign' || !isOwnSlot(profileId)) continue;
+        refreshing.push({ slot: neighbourId(slot.address, profileId), agent, accountId: null });
+      }
     } catch (error) {
       if (!(error instanceof RouterError)) throw error;
       notes.push({

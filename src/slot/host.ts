@@ -170,6 +170,13 @@ export interface HostChoosing {
   readonly restMovesPin: boolean;
   /** A session that a person pinned to a login that is gone runs no more (9.6, not yet 9.1); before, it follows the order. */
   readonly goneStops: boolean;
+  /**
+   * A session without a pin may run on the login of an own slot when the renewal of the slot's own is refused (5.7 and 7.35 did, 9.6
+   * does not); left out for no.
+   */
+  readonly fallsBack?: boolean;
+  /** A person's pin to a login that the order does not name is taken off at the next turn (3.28 does, 5.7 does not); left out for no. */
+  readonly dropsUnordered?: boolean;
   /** What is shown of a login comes from the gateway's copy, not from the store (through 4.15). */
   readonly labelsFromGateway: boolean;
 }
@@ -221,6 +228,24 @@ export interface Host {
   /** Every slot of every agent, for custody, the main one first; a read-through agent has none of its own. */
   allSlots(): Promise<readonly Slot[]>;
 
+  /**
+   * The own slots (own-slot.ts) that hold something in the store of the agent's slot, lowest number first; also those that hold no
+   * login any more.
+   * @throws as `slotsFor`
+   */
+  ownSlots(agent: string): Promise<readonly Slot[]>;
+
+  /**
+   * One own slot in the store of the agent's slot, whether there is anything in it or not. A `replace` of it touches that one entry:
+   * neither order nor lastGood nor any other entry of the store.
+   * @param n 1 to `MOST_OWN_SLOTS`
+   * @throws HOST_UNSUPPORTED where the release keeps all agents on main's logins; as `slotsFor`
+   */
+  ownSlot(agent: string, n: number): Promise<Slot>;
+
+  /** Those of every store of `allSlots`; a store that cannot be read has none. */
+  everyOwnSlot(): Promise<readonly Slot[]>;
+
   pinsOf(agent: string): Pins;
 
   /**
@@ -250,6 +275,12 @@ export interface Host {
    * @param withinMs how long the exchange may take; 12 s unless told
    */
   held?(slot: Slot, expiresAt: number, withinMs?: number): Promise<GatewayHolds>;
+
+  /**
+   * ms after a session's last turn for which a gateway of this release may keep the session's connection to the model, and with it the
+   * login that opened it; null, or left out, where it keeps none.
+   */
+  readonly keptMs?: number | null;
 
   /** As its configuration was when the host was found. A host that never chooses has no such thing. */
   readonly choosing?: HostChoosing;

@@ -11,7 +11,13 @@ export type SessionWish =
   /** What came of looking for the chat that OPENCLAW_CHANNEL_CONTEXT names. */
   | { readonly kind: 'context'; readonly key: string | null; readonly why: string }
   /** The pins of an earlier switch, which is brought to its end. */
-  | { readonly kind: 'again'; readonly pins: readonly { readonly agent: string; readonly key: string }[] };
+  | { readonly kind: 'again'; readonly pins: readonly { readonly agent: string; readonly key: string }[] }
+  /** These, the first one as the current one, in the slot of `agent`; no other entry is written, also none that an upgrade left over. */
+  | {
+      readonly kind: 'only';
+      readonly agent: string;
+      readonly pins: readonly { readonly agent: string; readonly key: string }[];
+    };
 
 export interface CurrentSession {
   /** The entry's key as it is stored; null when no session is pinned, for the reason `why` gives. */
@@ -31,6 +37,10 @@ export function currentSession(
   if (wish.kind === 'none') return { key: null, why: 'no session was to be pinned' };
   if (wish.kind === 'all') return { key: null, why: 'every session that follows the slot' };
   if (wish.kind === 'again') return { key: null, why: 'those of the switch that is brought to its end' };
+  if (wish.kind === 'only') {
+    const found = findSession(entries, wish.pins[0]?.key ?? '');
+    return { key: found?.key ?? null, why: 'named for failover' };
+  }
   if (wish.kind === 'key') {
     const found = findSession(entries, wish.key);
     if (found !== null) return { key: found.key, why: 'given with --session' };
@@ -66,6 +76,7 @@ export function keyMeant(wish: SessionWish, env: Env): string | null {
 
 /** The agent whose chat is meant, or in whose chat this is asked; null where no key says. */
 export function agentMeant(wish: SessionWish, env: Env): string | null {
+  if (wish.kind === 'only') return wish.agent;
   const key = 'key' in wish ? wish.key : keyTold(env);
   return key === null ? null : agentOf(key);
 }

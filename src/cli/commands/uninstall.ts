@@ -1,3 +1,5 @@
+import { RouterError } from '../../errors.js';
+import { lookAtLock } from '../../os/found-lock.js';
 import { requireReplacing } from '../../os/platform.js';
 import { arrivingLoginsIn } from '../../repo/arriving-logins.js';
 import { chatLoginsIn } from '../../repo/chat-logins.js';
@@ -27,6 +29,7 @@ export async function runUninstall(cli: Cli, options: UninstallOptions): Promise
   if (options.dryRun || planned.result === 'nothing-here') {
     return cli.print(planned, () => preview(planned).join('\n'));
   }
+  await refuseBesideWatch(parts);
   // Nobody is asked about what is then refused.
   if (!options.yes && planned.stops.length === 0) {
     await confirm(cli, {
@@ -43,6 +46,16 @@ export async function runUninstall(cli: Cli, options: UninstallOptions): Promise
 }
 
 const PACKAGE = 'npm uninstall -g codex-router';
+
+/** It would go on with a vault that is gone. @throws BUSY */
+async function refuseBesideWatch({ folders }: Parts): Promise<void> {
+  const { watchLockIn } = await import('../../os/lock.js');
+  const found = await lookAtLock(watchLockIn(folders.data));
+  if (found?.kind !== 'alive') return;
+  throw new RouterError('BUSY', `a failover watch runs: process ${found.pid}`, {
+    hint: 'codex-router failover stop, or stop its service; then run the command again',
+  });
+}
 
 async function uninstallDeps(cli: Cli, parts: Parts): Promise<UninstallDeps> {
   const { repo, repoDeps, outside, hostAt, journal } = parts;
