@@ -114,13 +114,23 @@ const LOOKS = [
   'vault status',
   'config get agents.allow',
   'config path',
+  'config snippet cron --apply',
   'plugin path',
   'restore',
   'chat /codex_profile',
+  'session show main',
+  'failover check --session main',
+  'failover status --names',
+  'failover log',
+  'failover unit --apply',
+  'failover once --own-slot',
+  'failover leave --session main',
   ...['use work', 'use work --move', 'undo', 'remove work', 'restore 1', 'logout work'].map(
     (words) => `${words} --dry-run`,
   ),
-  ...['import', 'eject', 'uninstall'].map((words) => `${words} --dry-run`),
+  ...['import', 'eject', 'uninstall', 'session set main', 'session clear main'].map(
+    (words) => `${words} --dry-run`,
+  ),
 ];
 
 const ALLOWABLE = ['use work', 'use -', 'use work --session main', 'undo', 'sync'];
@@ -154,6 +164,14 @@ const PERSONS = [
   'vault rekey --to file',
   'vault add-key passphrase',
   'vault status --check',
+  'failover once --apply',
+  'failover watch',
+  'failover watch --apply',
+  'failover stop',
+  'failover once --shared-slot --apply',
+  'failover leave --apply',
+  'session set main',
+  'session clear main',
   'config set agents.allow use',
 ];
 

@@ -4,9 +4,12 @@ import * as bundle from '../../src/cli/contract-bundle.js';
 import * as chat from '../../src/cli/contract-chat.js';
 import * as config from '../../src/cli/contract-config.js';
 import * as doctor from '../../src/cli/contract-doctor.js';
+import * as failover from '../../src/cli/contract-failover.js';
+import * as failoverWatch from '../../src/cli/contract-failover-watch.js';
 import * as hosts from '../../src/cli/contract-hosts.js';
 import * as logins from '../../src/cli/contract-logins.js';
 import * as plugin from '../../src/cli/contract-plugin.js';
+import * as session from '../../src/cli/contract-session.js';
 import * as switches from '../../src/cli/contract-switches.js';
 import * as usage from '../../src/cli/contract-usage.js';
 
@@ -27,6 +30,9 @@ export const DOCUMENTS = {
   refresh: switches.RefreshDocument,
   sync: switches.SyncDocument,
   undo: switches.UndoDocument,
+  'session-show': session.SessionShowDocument,
+  'session-set': session.SessionDocument,
+  'session-clear': session.SessionDocument,
   history: switches.HistoryDocument,
   import: contract.ImportDocument,
   eject: hosts.EjectDocument,
@@ -54,6 +60,15 @@ export const DOCUMENTS = {
   'config-get': config.ConfigDocument,
   'config-set': config.ConfigDocument,
   'config-path': config.ConfigDocument,
+  'config-snippet': config.ConfigSnippetDocument,
+  'failover-check': failover.FailoverRoundDocument,
+  'failover-once': failover.FailoverRoundDocument,
+  'failover-leave': failover.FailoverLeaveDocument,
+  'failover-watch': failoverWatch.FailoverWatchDocument,
+  'failover-log': failoverWatch.FailoverLogDocument,
+  'failover-status': failoverWatch.FailoverStatusDocument,
+  'failover-stop': failoverWatch.FailoverStopDocument,
+  'failover-unit': failoverWatch.FailoverUnitDocument,
   'plugin-path': plugin.PluginDocument,
   'plugin-snippet': plugin.PluginDocument,
 } as const;
@@ -70,8 +85,10 @@ export function complaint(args: readonly string[], document: unknown, ok: boolea
   const [first = '', second] = words;
   const isInGroup =
     first === 'vault' ||
+    first === 'failover' ||
     first === 'config' ||
     first === 'plugin' ||
+    first === 'session' ||
     (first === 'host' && second === 'adopt') ||
     (first === 'login' && ['start', 'finish', 'status', 'cancel'].includes(second ?? ''));
   const isBundle = first === 'doctor' && args.includes('--bundle');

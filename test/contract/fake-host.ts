@@ -1,6 +1,8 @@
 import { RouterError } from '../../src/errors.js';
 import type { Host, HostOwner, ReloadOutcome } from '../../src/slot/host.js';
+import { ownSlotNumber } from '../../src/slot/own-slot.js';
 import type { PinOutcome, Pins, SessionEntry } from '../../src/slot/pins.js';
+import type { Slot } from '../../src/slot/slot.js';
 import type { FakeSlot } from './fake-slot.js';
 
 /** A host in memory: one slot an agent, no copies unless given, a gateway that always takes over. */
@@ -82,6 +84,9 @@ export function fakeHost({
       notes: [],
     }),
     allSlots: async () => [...slots, ...copies],
+    ownSlots: async (agent) => ownIn(slots.find(({ address }) => address.agent === agent) ?? main),
+    ownSlot: async (agent, n) => (slots.find(({ address }) => address.agent === agent) ?? main).own(n),
+    everyOwnSlot: async () => (await Promise.all([...slots, ...copies].map(ownIn))).flat(),
     pinsOf: pins,
     admit: admit ?? (async () => undefined),
     reload: async (_, expiresAt) => {
@@ -104,6 +109,14 @@ export function fakeHost({
     pinned,
     reloads,
   };
+}
+
+async function ownIn(slot: FakeSlot): Promise<readonly Slot[]> {
+  const { neighbours } = await slot.read().catch(() => ({ neighbours: [] }));
+  return neighbours.flatMap(({ profileId }) => {
+    const n = ownSlotNumber(profileId);
+    return n === null ? [] : [slot.own(n)];
+  });
 }
 
 const BARE: SessionEntry = {

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { RouterError } from '../../src/errors.js';
 import type { Holding } from '../../src/holding.js';
+import { isOwnSlot, ownSlotAddress } from '../../src/slot/own-slot.js';
 import {
   type Neighbour,
   type Occupant,
@@ -25,6 +26,8 @@ export interface FakeSlot extends Slot {
   ): void;
   /** The host's own order and lastGood. */
   hostOrders(order: readonly string[], lastGood: string | null): void;
+  /** The own slot of that number in the same store. */
+  own(n: number): Slot;
   /** Every change that was asked for, also a refused one. */
   readonly replacements: number;
 }
@@ -57,14 +60,7 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
   const read = async (): Promise<SlotReading> => ({
     revision: revision(),
     occupant: entries.get(profileId)?.entry ?? { kind: 'absent' },
-    neighbours: [...entries]
-      .filter(([id]) => id !== profileId)
-      .map(
-        ([id, { entry }]): Neighbour =>
-          entry.kind === 'login'
-            ? { profileId: id, ...entry }
-            : { profileId: id, kind: 'foreign', what: problemOf(entry) ?? '' },
-      ),
+    neighbours: [...entries].filter(([id]) => id !== profileId).map(neighbourOf),
     order: order.length > 0 ? order : null,
     lastGood,
     named: [...new Set([...order, ...(lastGood === null ? [] : [lastGood])])],
@@ -73,9 +69,40 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
       : order.length === 1 && order[0] === profileId && lastGood === profileId,
   });
 
+  const own = (n: number): Slot => {
+    const at = ownSlotAddress(address, profileId.slice(0, profileId.indexOf(':')), n);
+    const id = at.profileId;
+    const readOwn = async (): Promise<SlotReading> => {
+      const { order: ids, lastGood: good, named } = await read();
+      return {
+        revision: revision(),
+        occupant: entries.get(id)?.entry ?? { kind: 'absent' },
+        neighbours: [...entries].filter(([other]) => other !== id).map(neighbourOf),
+        order: ids,
+        lastGood: good,
+        named,
+        selectable: !order.includes(id),
+      };
+    };
+    return {
+      address: at,
+      read: readOwn,
+      async replace({ expect, put: change }) {
+        replacements += 1;
+        if (expect !== revision()) throw new RouterError('SLOT_CHANGED', 'the slot changed');
+        if (change === null) entries.delete(id);
+        else if (change !== 'keep') put(id, loginOf(change));
+        order = order.filter((one) => one !== id);
+        if (lastGood === id) lastGood = order[0] ?? null;
+        return await readOwn();
+      },
+    };
+  };
+
   return {
     address,
     read,
+    own,
     async replace(change) {
       replacements += 1;
       const { beside } = change;
@@ -105,7 +132,7 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
         const own = logins.includes(profileId) ? [profileId] : [];
         const named = before.filter((id) => entries.has(id));
         const isOurs = !named.some((id) => id !== profileId && logins.includes(id));
-        const others = isOurs ? logins.filter((id) => !id.startsWith('personal:')) : [];
+        const others = isOurs ? logins.filter((id) => !id.startsWith('personal:') && !isOwnSlot(id)) : [];
         order = [...new Set([...own, ...beside.map((one) => one.profileId), ...named, ...others])];
         lastGood = order[0] ?? null;
       }
@@ -126,6 +153,12 @@ export function fakeSlot(options: FakeSlotOptions = {}): FakeSlot {
       return replacements;
     },
   };
+}
+
+function neighbourOf([id, { entry }]: [string, { readonly entry: Entry }]): Neighbour {
+  return entry.kind === 'login'
+    ? { profileId: id, ...entry }
+    : { profileId: id, kind: 'foreign', what: problemOf(entry) ?? '' };
 }
 
 function loginOf({ identity, grant, hostFields, selection }: Holding): Entry {

@@ -14,6 +14,8 @@ export interface SlotBench {
   /** `untold` is a login whose access token is opaque. */
   hostPuts(profileId: string, entry: Holding | 'api-key' | 'untold' | null): Promise<void> | void;
   hostOrders(order: readonly string[], lastGood: string | null): Promise<void> | void;
+  /** The own slot of that number in the same store. */
+  own(n: number): Promise<Slot> | Slot;
 }
 
 /** A new, empty bench; the store does not exist yet. */
@@ -61,6 +63,8 @@ export function shown(holding: Occupant | Holding): unknown {
 export interface SlotLimits {
   /** It drops a field of an entry that it does not know (an SDK of OpenClaw, from 6.5 on). */
   readonly knownFieldsOnly?: boolean;
+  /** The release keeps its agents on one set of logins, so that there are no own slots. */
+  readonly tied?: boolean;
   /** How often the random inputs are tried; default 20. */
   readonly runs?: number;
 }
@@ -70,7 +74,7 @@ export function slotPromises(
   t: Test,
   make: MakeSlot,
   provider = 'openai-codex',
-  { knownFieldsOnly = false, runs = 20 }: SlotLimits = {},
+  { knownFieldsOnly = false, runs = 20, tied = false }: SlotLimits = {},
 ): void {
   const BOB = `${provider}:bob@example.test`;
   const CAROL = `${provider}:carol@example.test`;
@@ -325,6 +329,75 @@ export function slotPromises(
     await bench.hostPuts(bench.slot.address.profileId, alice);
     t.match((await put(bench.slot, carol)).neighbours, [{ profileId: BOB, kind: 'foreign' }]);
   });
+
+  if (tied) {
+    t.test('gives no session a slot of its own, because the release would spread its login', async (t) => {
+      const bench = await make(t);
+      await t.rejects(async () => await bench.own(1), { code: 'HOST_UNSUPPORTED' });
+    });
+  } else {
+    t.test('an own slot beside it holds another login, and nothing else of the store changes', async (t) => {
+      const bench = await make(t);
+      const { slot } = bench;
+      await put(slot, alice);
+      await bench.hostPuts(BOB, bob);
+      const before = await slot.read();
+      const own = await bench.own(1);
+      const { profileId } = own.address;
+      t.equal(profileId, `${provider}:router-1`);
+      t.match(await own.read(), { occupant: { kind: 'absent' }, selectable: true });
+      const arriving = holdingOf(loginOf('carol'), { selection: { lastUsed: 5 } });
+      const after = await put(own, arriving);
+      t.same(shown(after.occupant), shown(arriving));
+      t.same(
+        after.neighbours.map((one) => one.profileId).toSorted(),
+        [BOB, slot.address.profileId].toSorted(),
+      );
+      const beside = await slot.read();
+      t.same(shown(beside.occupant), shown(alice));
+      t.strictSame(
+        [beside.order, beside.lastGood, beside.selectable],
+        [before.order, before.lastGood, before.selectable],
+      );
+      t.same(
+        beside.neighbours.map((one) => [one.profileId, shown(one)]),
+        [
+          [BOB, shown(bob)],
+          [profileId, shown(arriving)],
+        ],
+      );
+      for (const change of [bob, null, 'keep'] as const) {
+        const late = { expect: before.revision, put: change, takeOut: [] };
+        await t.rejects(own.replace(late), { code: 'SLOT_CHANGED' });
+      }
+      t.same(shown((await put(own, bob)).occupant), shown(bob), 'another one takes its place');
+      const { revision } = await own.read();
+      t.same((await own.replace({ expect: revision, put: null, takeOut: [] })).occupant, { kind: 'absent' });
+      const gone = await slot.read();
+      t.strictSame(
+        [gone.revision, gone.order, gone.lastGood],
+        [before.revision, before.order, before.lastGood],
+      );
+    });
+
+    t.test('an own slot is named by no order, whoever wrote that, and is opened to nobody', async (t) => {
+      const bench = await make(t);
+      const main = bench.slot.address.profileId;
+      await put(bench.slot, alice);
+      const own = await bench.own(2);
+      await put(own, carol);
+      const named = own.address.profileId;
+      await bench.hostOrders([main, named], named);
+      const { revision, selectable } = await own.read();
+      t.equal(selectable, false);
+      const after = await own.replace({ expect: revision, put: 'keep', takeOut: [] });
+      t.match(after, { order: [main], lastGood: main, selectable: true });
+      t.same(shown(after.occupant), shown(carol));
+      const opened = { put: 'keep', takeOut: [], beside: [] } as const;
+      const { named: ids } = await bench.slot.replace({ ...opened, expect: revision });
+      t.same(ids, [main]);
+    });
+  }
 
   t.test('lets one of two switches that decided on the same reading win', async (t) => {
     const { slot } = await make(t);

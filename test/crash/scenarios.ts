@@ -1,7 +1,9 @@
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { startIssuer } from '../kit/issuer.js';
+import { limitsOf, simulatedClock } from '../kit/limits.js';
 import { nativeState } from '../kit/native.js';
+import type { Tester } from '../kit/real.js';
 import { router, type Sandbox } from '../kit/router.js';
 import { chatSessions, makeState, PIN, profileOf, writeJson } from '../kit/state.js';
 import { codexAuthJson, type Login, loginOf, people } from '../kit/tokens.js';
@@ -573,4 +575,85 @@ function stored(
         .filter((login) => seen.stored.get(keyOf(login))?.refresh !== login.refresh)
         .map((login) => `the repo has not the newest grant of ${login.email}`),
   };
+}
+
+const OWN_SLOT = 'openai-codex:router-1';
+const ROOM = 'agent:main:discord:channel:555';
+
+/** Alice in the slot and nearly at her limit, bob parked, who has plenty left. */
+async function limited(t: Tester, box: Sandbox, given: Env) {
+  const issuer = await startIssuer(t);
+  const env = { ...given, CODEX_ROUTER_TEST_ISSUER: issuer.url };
+  const [alice, bob] = [issuer.mint(people.alice), issuer.mint(people.bob)];
+  makeState(box.stateDir, { release: '2026.5.7', slot: alice, order: [SLOT], sessions: pinnedSessions() });
+  await ok(box, env, ['import', '--from', 'openclaw']);
+  await store(box, env, bob, 'bob');
+  const limits = limitsOf(issuer, simulatedClock(box));
+  for (const person of [people.alice, people.bob]) limits.give(person, { fiveHour: 100, week: 1000 });
+  limits.spend(people.alice, 95);
+  return { issuer, env, alice, bob };
+}
+
+const FAILOVER = ['failover', 'once', '--own-slot', '--session', ROOM, '--apply', '--json'] as const;
+const LEAVE = ['failover', 'leave', '--session', ROOM, '--apply', '--json'] as const;
+
+/** A login into a second place of the store, and one session's pin to it. */
+export const ownSlot: Scenario = {
+  name: 'failover of one session into an own slot',
+  every: 4,
+  args: FAILOVER,
+  others: [
+    { args: ['sync', '--json'] },
+    { args: ['use', 'bob', '--json'], allow: ['IN_OWN_SLOT'] },
+    { args: LEAVE, allow: ['OWN_SLOT_NOT_FOUND'] },
+    LOOKS[1],
+  ],
+  eyes: '2026.5.7',
+  prepare: async (t, box, given) => {
+    const { issuer, env, alice, bob } = await limited(t, box, given);
+    const { known, finished } = onSlot(SLOT, alice, [alice, bob]);
+    return { known, issuer, env, finished: (seen) => [...finished(seen), ...ownSlotHas(box, seen, bob)] };
+  },
+};
+
+/** OpenClaw has rotated the login in the own slot: it comes home, and nobody stays pinned to what is gone. */
+export const ownSlotLeft: Scenario = {
+  name: 'the leaving of an own slot whose login OpenClaw rotated',
+  every: 4,
+  args: LEAVE,
+  others: [
+    { args: ['sync', '--json'] },
+    { args: ['use', 'bob', '--json'], allow: ['IN_OWN_SLOT'] },
+    LOOKS[0],
+  ],
+  eyes: '2026.5.7',
+  prepare: async (t, box, given) => {
+    const { issuer, env, alice } = await limited(t, box, given);
+    await ok(box, env, FAILOVER);
+    const rotated = issuer.mint(people.bob);
+    const file = path.join(box.stateDir, 'agents/main/agent/auth-profiles.json');
+    const { access, refresh, expires } = rotated;
+    const held = JSON.parse(readFileSync(file, 'utf8'));
+    Object.assign(held.profiles[OWN_SLOT], { access, refresh, expires });
+    writeJson(file, held);
+    const { known, finished } = onSlot(SLOT, alice, [alice, rotated]);
+    return {
+      ...{ known, issuer, env },
+      // It has none any more.
+      again: ['OWN_SLOT_NOT_FOUND'],
+      finished: (seen) => [...finished(seen), ...ownSlotHas(box, seen, null)],
+    };
+  },
+};
+
+/** The own slot holds this login and one session is pinned to it; for null, neither. */
+function ownSlotHas(box: Sandbox, seen: Sight, login: Login | null): readonly string[] {
+  const held = seen.host.logins.find(({ profileId }) => profileId === OWN_SLOT)?.refresh;
+  const file = path.join(box.stateDir, 'agents/main/sessions/sessions.json');
+  const entries = Object.entries<{ authProfileOverride?: string }>(JSON.parse(readFileSync(file, 'utf8')));
+  const pinned = entries.flatMap(([key, pin]) => (pin.authProfileOverride === OWN_SLOT ? [key] : []));
+  return [
+    ...(held === login?.refresh ? [] : ['the own slot holds something else']),
+    ...(pinned.join() === (login === null ? '' : ROOM) ? [] : [`pinned to it are: ${pinned.join()}`]),
+  ];
 }

@@ -340,6 +340,9 @@ function guardHost(host: Host, { guard }: Tripwire, tearOf: (slot: Slot) => Tear
       };
     },
     allSlots: async () => (await outer.allSlots()).map(guarded),
+    ownSlots: async (agent) => (await outer.ownSlots(agent)).map(guarded),
+    ownSlot: async (agent, n) => guarded(await outer.ownSlot(agent, n)),
+    everyOwnSlot: async () => (await outer.everyOwnSlot()).map(guarded),
     pinsOf: (agent) => guard(host.pinsOf(agent), { set: null }),
   };
 }

@@ -5,6 +5,7 @@ import type { Holding } from '../../src/holding.js';
 import { openSdk, type Sdk } from '../../src/openclaw/sdk.js';
 import { sdkPins } from '../../src/openclaw/sdk-pins.js';
 import { sdkSlot } from '../../src/openclaw/sdk-slot.js';
+import { ownSlotAddress } from '../../src/slot/own-slot.js';
 import { holdingOf, shown, slotPromises } from '../contract/slot.js';
 import { type HostHand, hostHand } from '../kit/host-hand.js';
 import { real } from '../kit/real.js';
@@ -53,12 +54,15 @@ function benchOf(t: Test, release: Release): Bench | null {
   };
 }
 
-function slotIn({ stateDir, provider, slotId, sdk, agentDir }: Bench, agent: string | null) {
+function slotIn({ stateDir, provider, slotId, sdk, agentDir }: Bench, agent: string | null, n?: number) {
+  const main = { id: `${stateDir}#${agent}#x`, layout: 'sdk', agent: agent ?? 'main', profileId: slotId };
+  const address = n === undefined ? main : ownSlotAddress(main, provider, n);
   return sdkSlot({
-    address: { id: `${stateDir}#${agent}`, layout: 'sdk', agent: agent ?? 'main', profileId: slotId },
+    address,
     shape: {
       provider,
-      profileId: slotId,
+      profileId: address.profileId,
+      ...(n !== undefined && { isOwn: true }),
       path: stateDir,
       stateApart: true,
       planField: true,
@@ -143,6 +147,7 @@ for (const release of ['2026.5.28', '2026.7.35', '2026.9.6'] as const) {
           const dir = agentDir(agent);
           return {
             slot: slotIn(bench, agent),
+            own: (n) => slotIn(bench, agent, n),
             hostPuts: (id, entry) => hand.put(dir, id, entryOf(entry, provider)),
             hostOrders: (order, lastGood) => hand.order(dir, provider, order, lastGood),
           };

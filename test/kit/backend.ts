@@ -19,6 +19,12 @@ export interface ModelCall {
   readonly userId: string | null;
 }
 
+/** What a call gets besides its message, or instead of it. */
+export interface Verdict {
+  readonly refusal: { readonly status: number; readonly body: unknown } | null;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 /** Codex's responses endpoint: answers every call with one short message and records who made it. */
 export interface Responses {
   readonly calls: ModelCall[];
@@ -29,6 +35,8 @@ export interface Responses {
   take(): readonly ModelCall[];
   /** Set to answer the next calls with an error instead; null goes back. */
   refusal: { readonly status: number; readonly body: unknown } | null;
+  /** Given, asked at each call when its turn to be answered has come, after a `hold` too. */
+  judge: ((call: ModelCall) => Verdict) | null;
   /**
    * What the agent is to run with its exec tool: the next calls are answered with one each, then again with a message. Only
    * where the agent's calls come by WebSocket; 2026.9.6 makes others beside them, for a title, by HTTP.
@@ -96,10 +104,15 @@ const UTILITY_MODEL = 'gpt-5.6-luna';
 export function makeResponses(): Responses {
   let serial = 0;
   let answering: Promise<void> = Promise.resolve();
+  const verdictOn = (call: ModelCall): Verdict => {
+    if (responses.refusal) return { refusal: responses.refusal, headers: {} };
+    return responses.judge?.(call) ?? { refusal: null, headers: {} };
+  };
   const responses: Responses = {
     calls: [],
     commands: [],
     refusal: null,
+    judge: null,
     take: () => responses.calls.splice(0).filter(({ model }) => model !== UTILITY_MODEL),
     hold: () => {
       let open: () => void = () => undefined;
@@ -115,12 +128,13 @@ export function makeResponses(): Responses {
         const call = callOf('http', request, Buffer.concat(chunks).toString());
         responses.calls.push(call);
         await answering;
-        if (responses.refusal) {
-          response.writeHead(responses.refusal.status, { 'content-type': 'application/json' });
-          response.end(JSON.stringify(responses.refusal.body));
+        const { refusal, headers } = verdictOn(call);
+        if (refusal) {
+          response.writeHead(refusal.status, { 'content-type': 'application/json', ...headers });
+          response.end(JSON.stringify(refusal.body));
           return;
         }
-        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        response.writeHead(200, { 'content-type': 'text/event-stream', ...headers });
         for (const event of answer(call.email, ++serial)) {
           response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
         }
@@ -134,6 +148,13 @@ export function makeResponses(): Responses {
           const call = callOf('ws', request, String(message));
           responses.calls.push(call);
           await answering;
+          const { refusal, headers } = verdictOn(call);
+          if (refusal) {
+            socket.send(
+              JSON.stringify({ type: 'error', status: refusal.status, ...asObject(refusal.body), headers }),
+            );
+            return;
+          }
           const events = answer(call.email, ++serial, responses.commands.shift());
           for (const event of events) socket.send(JSON.stringify(event));
         });
@@ -148,6 +169,10 @@ export function makeResponses(): Responses {
     },
   };
   return responses;
+}
+
+function asObject(body: unknown): object {
+  return typeof body === 'object' && body !== null ? body : {};
 }
 
 function callOf(via: 'http' | 'ws', request: IncomingMessage, body: string): ModelCall {

@@ -80,6 +80,10 @@ export interface Behaviour {
   authorizeError: { readonly error: string; readonly error_description?: string } | null;
   /** Laid over the usage answer. */
   usage: Record<string, unknown>;
+  /** Given, what each person's question about limits is answered instead. */
+  limits: ((person: Person) => CannedAnswer) | null;
+  /** ms epoch: the time this server lives in, and tells in every answer. */
+  now: () => number;
   /** The `interval` of a device code; default '1'. Undefined leaves it out. */
   interval: unknown;
   /** The name of the code in the answer that begins a device login. */
@@ -172,6 +176,8 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
     onRevoke: () => undefined,
     authorizeError: null,
     usage: {},
+    limits: null,
+    now: Date.now,
     interval: '1',
     userCodeName: 'user_code',
     answers: {},
@@ -188,7 +194,7 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
     return grant;
   };
   const hand = (person: Person, family: string, options: Partial<LoginOptions> = {}): GrantRecord => {
-    const issuedAt = options.issuedAt ?? Date.now();
+    const issuedAt = options.issuedAt ?? behaviour.now();
     const expiresAt = options.expiresAt ?? issuedAt + behaviour.accessTtl * 1000;
     const { accountId, userId, email, plan, workspace = null } = person;
     return record(
@@ -203,7 +209,7 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
       access_token: login.access,
       refresh_token: login.refresh,
       token_type: 'Bearer',
-      expires_in: Math.round((login.expires - Date.now()) / 1000),
+      expires_in: Math.round((login.expires - behaviour.now()) / 1000),
       scope: 'openid profile email offline_access',
     },
   });
@@ -271,7 +277,7 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
 
   /** A token that was spent and may be presented once more. */
   const isInGrace = ({ usedAt, successor }: GrantRecord): boolean =>
-    usedAt !== null && successor?.usedAt === null && Date.now() < usedAt + behaviour.graceMs;
+    usedAt !== null && successor?.usedAt === null && behaviour.now() < usedAt + behaviour.graceMs;
 
   const refresh = (body: Body): Reply => {
     const token = body.refresh_token ?? '';
@@ -290,8 +296,8 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
       for (const other of grants.values()) if (other.family === grant.family) other.revoked = true;
       return refused(401, 'refresh_token_reused');
     }
-    if (grant.successor) grant.successor.usedAt = Date.now();
-    grant.usedAt ??= Date.now();
+    if (grant.successor) grant.successor.usedAt = behaviour.now();
+    grant.usedAt ??= behaviour.now();
     grant.successor = hand(behaviour.refreshAs ?? grant.login, grant.family);
     const { status, body: tokens } = tokensOf(grant.successor.login);
     const kept = Object.entries(tokens as object).filter(([name]) => !behaviour.refreshOmit.includes(name));
@@ -311,7 +317,13 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
     switch (path) {
       case '/wham/usage':
       case '/api/codex/usage':
-        return { kind: 'usage', reply: { status: 200, body: { ...usageOf(person), ...behaviour.usage } } };
+        return {
+          kind: 'usage',
+          reply: behaviour.limits?.(person) ?? {
+            status: 200,
+            body: { ...usageOf(person), ...behaviour.usage },
+          },
+        };
       case '/wham/accounts/check':
       case '/api/codex/accounts/check': {
         const mine = [...known.values()].filter((other) => other.userId === person.userId);
@@ -337,10 +349,11 @@ export async function startIssuer(t: Owner): Promise<Issuer> {
   /** Why a bearer is refused, or null. */
   const refusal = (grant: GrantRecord | undefined): Reply | null => {
     if (!grant || grant.revoked) return refused(401, 'token_invalidated');
-    return grant.login.expires <= Date.now() ? refused(401, 'token_expired') : null;
+    return grant.login.expires <= behaviour.now() ? refused(401, 'token_expired') : null;
   };
 
   const server = createServer(async (request, response) => {
+    response.setHeader('date', new Date(behaviour.now()).toUTCString());
     const url = new URL(request.url ?? '/', 'http://issuer');
     const path = url.pathname.replace(/\/+$/, '');
     const bearer = bearers.get(request.headers.authorization?.replace(/^Bearer /, '') ?? '');

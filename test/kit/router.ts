@@ -165,7 +165,7 @@ function parseDocument(args: readonly string[], run: ProcessRun): JsonDocument {
   if (json?.schemaVersion !== 1) throw wrong('schemaVersion is not 1');
   if (typeof json.ok !== 'boolean') throw wrong('ok is not a boolean');
   // These end with a status of what they found, after a document that says it.
-  const mayFind = json.ok && ['doctor', 'refresh', 'status', 'usage'].includes(args[0] ?? '');
+  const mayFind = json.ok && ['doctor', 'failover', 'refresh', 'status', 'usage'].includes(args[0] ?? '');
   if (json.ok !== (run.code === 0) && !mayFind) throw wrong('ok and the exit status disagree');
   if (!json.ok && !/^[A-Z_]+$/.test(json.error?.code ?? '')) throw wrong('error.code is missing');
   return json;

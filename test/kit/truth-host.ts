@@ -6,6 +6,7 @@ import { freePort } from './backend.js';
 import { endedByItself } from './gateway-host.js';
 import { callGateway, startGateway } from './gateway-process.js';
 import { type Issuer, startIssuer } from './issuer.js';
+import { type SimulatedClock, simulatedClock } from './limits.js';
 import { type NativeState, nativeState } from './native.js';
 import { outputOf, type ProcessRun, runProcess } from './process.js';
 import { real, type Tester } from './real.js';
@@ -22,6 +23,8 @@ export interface TruthHost {
   readonly state: NativeState;
   readonly node: string;
   readonly port: number;
+  /** The time that OpenClaw and codex-router live in; the real one until it leaps. */
+  readonly clock: SimulatedClock;
   /** OpenClaw's own command line. */
   openclaw(args: readonly string[]): Promise<ProcessRun>;
   /** The same, and what it printed. @throws when it failed. */
@@ -50,8 +53,11 @@ const MODEL = 'openai/gpt-5.5';
 const REDIRECT = fileURLToPath(new URL('./redirect.mjs', import.meta.url));
 const GUARDED = fileURLToPath(new URL('./redirect-guarded.mjs', import.meta.url));
 
-/** Null when the release is not installed (see `real`). The gateway does not run yet. */
-export async function truthHost(t: Tester, release: Release): Promise<TruthHost | null> {
+/**
+ * Null when the release is not installed (see `real`). The gateway does not run yet.
+ * @param leaps whether its clock shall leap; else everybody looks at the machine's own
+ */
+export async function truthHost(t: Tester, release: Release, leaps = false): Promise<TruthHost | null> {
   const found = real(t, 'node24');
   if (found === null) return null;
   const { node24: node } = found;
@@ -59,6 +65,8 @@ export async function truthHost(t: Tester, release: Release): Promise<TruthHost 
   const box = sandbox(t);
   box.env.CODEX_ROUTER_KEY = 'file';
   box.env.CODEX_ROUTER_TEST_ISSUER = issuer.url;
+  const clock = simulatedClock(box);
+  if (leaps) Object.assign(box.env, clock.env);
   const port = await freePort();
   // 2026.7.35 takes the address as it is, the others add `/codex` to it.
   const baseUrl = `${issuer.url}/backend-api${release === '2026.7.35' ? '/codex' : ''}`;
@@ -88,7 +96,7 @@ export async function truthHost(t: Tester, release: Release): Promise<TruthHost 
     OPENCLAW_SKIP_CHANNELS: '1',
     npm_config_offline: 'true',
     npm_config_fetch_retries: '0',
-    NODE_OPTIONS: `--import=${sqlite ? GUARDED : REDIRECT}`,
+    NODE_OPTIONS: `--import=${sqlite ? GUARDED : REDIRECT} ${box.env.NODE_OPTIONS ?? ''}`.trim(),
     NODE_COMPILE_CACHE: path.join(PROJECT, '.cache', 'node-compile'),
     TEST_ISSUER_URL: issuer.url,
   };
@@ -106,7 +114,7 @@ export async function truthHost(t: Tester, release: Release): Promise<TruthHost 
   const call = (method: string, params: object = {}) =>
     callGateway(port, method, params) as Promise<JsonDocument>;
   return {
-    ...{ release, box, issuer, state, node, port, openclaw, run },
+    ...{ release, box, issuer, state, node, port, clock, openclaw, run },
     model: readModel(state.configPath),
     openclawJson: async (args) => {
       const ran = await openclaw(args);

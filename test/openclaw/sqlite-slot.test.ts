@@ -88,9 +88,10 @@ for (const release of SQLITE_RELEASES) {
     slotPromises(
       t,
       async (t): Promise<SlotBench> => {
-        const { state, slot } = await bench(t, { release });
+        const { state, host, slot } = await bench(t, { release });
         return {
           slot,
+          own: (n) => host.ownSlot('main', n),
           hostPuts: (id, entry) => {
             if (entry === null || entry === 'api-key' || entry === 'untold') {
               const key = { type: 'api_key', provider: 'openai', key: 'sk-CANARY' };

@@ -68,3 +68,59 @@ t.test('it is cut to the last 200 switches when it has grown large', async (t) =
   t.equal(records.length, 201);
   t.strictSame([records[0]?.id, records.at(-1)?.id], ['old2800', id]);
 });
+
+const pin = (key: string, was: string | null = null, agent = 'main') => ({ agent, key, was });
+const chosen = (...keys: readonly string[]) => ({
+  host: '/state',
+  is: SLOT,
+  pins: keys.map((key) => pin(key)),
+});
+const pinning = (...keys: readonly string[]) => ({
+  ...intent(null, who('alice')),
+  pins: keys.map((key) => pin(key)),
+});
+
+t.test(
+  'from a choice of pins on no earlier record names its sessions, unless it was abandoned',
+  async (t) => {
+    const journal = journalIn(t.testdir());
+    await journal.begin(pinning('a', 'b'), 1);
+    const elsewhere = { ...pinning('a'), slot: '/other#main#openai-codex:default' };
+    await journal.begin(elsewhere, 2);
+    const first = await journal.choose(chosen('A ', 'c'), 3);
+    await journal.begin(pinning('c', 'd'), 4);
+    const abandoned = await journal.choose(chosen('d'), 5);
+    await journal.advance(abandoned, 'abandoned', 6);
+    await journal.advance(first, 'applied', 7);
+    t.strictSame(
+      (await journal.read()).map(({ pins }) => pins),
+      [[pin('b')], [pin('a')], [pin('c'), pin('d')]],
+      'of this host, of these sessions, and of what was before it',
+    );
+    t.match(await journal.choices(), [
+      { id: first, step: 'applied', at: 7, is: SLOT, pins: [pin('A ')] },
+      { id: abandoned, step: 'abandoned' },
+    ]);
+    t.equal((await journal.choices())[0]?.pins.length, 1, 'the later switch has set the other one');
+    t.equal(await journal.damaged(), 0);
+  },
+);
+
+t.test('a journal that is cut keeps what was chosen, and every choice that is not at its end', async (t) => {
+  const folder = t.testdir();
+  const journal = journalIn(folder);
+  await journal.begin(pinning('a', 'b', 'c'), 1);
+  await journal.advance(await journal.choose(chosen('a'), 2), 'done', 3);
+  const open = await journal.choose(chosen('b'), 4);
+  const line = `${JSON.stringify({ v: 1, id: 'x', at: 5, slot: SLOT, from: null, to: who('a'), step: 'done' })}\n`;
+  appendFileSync(join(folder, 'journal.jsonl'), line.repeat(3000));
+  await journal.begin(pinning('z'), 6);
+  t.ok(statSync(join(folder, 'journal.jsonl')).size < 10_000);
+  t.strictSame((await journal.read())[0]?.pins, [pin('c')]);
+  t.match(await journal.choices(), [
+    { step: 'done', pins: [pin('a')] },
+    { id: open, step: 'begun', pins: [pin('b')] },
+  ]);
+  await journal.advance(open, 'done', 7);
+  t.match((await journal.choices())[1], { id: open, step: 'done' });
+});

@@ -19,7 +19,9 @@ import { RouterError } from '../../src/errors.js';
 import { identityKey } from '../../src/identity.js';
 import { temporaryBeside } from '../../src/os/atomic.js';
 import { startTimeOf } from '../../src/os/live-process.js';
-import { withRouterLock } from '../../src/os/lock.js';
+import { watchLockIn, withRouterLock, withWatchLock } from '../../src/os/lock.js';
+import { failoverLogIn } from '../../src/repo/failover-log.js';
+import { failoverFolder, failoverStateIn } from '../../src/repo/failover-state.js';
 import { recordName } from '../../src/repo/files.js';
 import { journalIn } from '../../src/repo/journal.js';
 import { pendingLoginsIn } from '../../src/repo/pending-logins.js';
@@ -114,6 +116,55 @@ t.test('a house in order: nothing is found, with each kind of file of ours in it
   writeFileSync(join(it.config, 'config.json'), '{}', { mode: 0o600 });
   t.strictSame(await it.look(), []);
 });
+
+const EVENT = {
+  at: NOON,
+  kind: 'decided',
+  apply: false,
+  slot: null,
+  sessions: [],
+  from: null,
+  to: null,
+  reason: null,
+  status: 'healthy',
+  held: null,
+  code: null,
+} as const;
+
+t.test('failover’s own folder is known, down to the lock of a watch that has run for days', async (t) => {
+  const it = await newHouse();
+  await failoverStateIn(it.data).keep({ watch: null }, false, NOON);
+  await failoverLogIn(it.data).append(EVENT);
+  const rotated = join(failoverFolder(it.data), 'events.3.jsonl');
+  writeFileSync(rotated, '', { mode: 0o600 });
+  await withWatchLock(it.data, async () => {
+    t.strictSame(await it.look({ now: NOON + 72 * HOUR }), []);
+  });
+  chmodSync(rotated, 0o644);
+  chmodSync(failoverFolder(it.data), 0o755);
+  writeFileSync(join(failoverFolder(it.data), 'events.4.jsonl'), '');
+  t.strictSame(codes(await it.look()), ['HOUSE_OPEN', 'HOUSE_UNKNOWN']);
+  await it.mend('HOUSE_OPEN');
+  t.equal(statSync(rotated).mode & 0o777, 0o600);
+  t.equal(statSync(failoverFolder(it.data)).mode & 0o777, 0o700);
+});
+
+t.test(
+  'a state of failover that cannot be read is told of, and so is the lock of a watch that was killed',
+  async (t) => {
+    const it = await newHouse();
+    await failoverStateIn(it.data).keep({ watch: null }, false, NOON);
+    writeFileSync(join(failoverFolder(it.data), 'state.json'), 'torn');
+    t.match(await it.look(), [{ code: 'HOUSE_UNREADABLE', remedy: 'codex-router failover check' }]);
+    unlinkSync(join(failoverFolder(it.data), 'state.json'));
+    const { pid } = spawnSync(process.execPath, ['-e', '']);
+    mkdirSync(watchLockIn(it.data), { mode: 0o700 });
+    writeFileSync(join(watchLockIn(it.data), `${pid}-1`), '', { mode: 0o600 });
+    t.match(await it.look(), [{ code: 'OWN_LOCK_LEFT', text: /the next watch takes it away/ }]);
+    await it.mend('OWN_LOCK_LEFT');
+    t.notOk(existsSync(watchLockIn(it.data)));
+  },
+);
 
 t.test(
   'a vault that cannot be opened: one finding for that, with its remedy, and the rest is looked at',

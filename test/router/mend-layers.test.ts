@@ -129,6 +129,16 @@ t.test('a pin: the session that is meant and its companions, and no other chat',
   t.equal(it.host.pinned.get(SLASH), 'openai-codex:chosen-since');
 });
 
+t.test('a pin to an own slot that was gone is not put back once others have that slot', async (t) => {
+  const it = await bench();
+  const own = 'openai-codex:router-1';
+  await it.host.pinsOf('main').set([CHAT], own);
+  t.match(await it.fix(CHAT), { mended: [{ code: 'PIN_DISAGREES' }] });
+  it.slot.hostPuts(own, it.bob);
+  t.match((await it.undo()).notes, [{ code: 'LEFT_AS_CHANGED' }]);
+  t.equal(it.host.pinned.get(CHAT), SLOT);
+});
+
 t.test("a person's own pin, and another provider's, is never touched", async (t) => {
   const it = await bench();
   for (const own of ['personal:carol', 'anthropic:default']) {

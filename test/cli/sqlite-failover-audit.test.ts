@@ -1,0 +1,4 @@
+import { auditFailover } from './failover-audit.js';
+import { sqliteBed } from './failover-bed.js';
+
+auditFailover(sqliteBed);

@@ -1,0 +1,4 @@
+import { sqliteBed } from './failover-bed.js';
+import { ownSlotFeatures } from './own-slot-features.js';
+
+ownSlotFeatures('databases', sqliteBed);
