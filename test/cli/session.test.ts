@@ -79,7 +79,8 @@ for (const release of RELEASES) {
       t.match((await it.run(['session', 'set', CHAT, '--to', CAROL, '--json'])).json, {
         result: 'set',
         to: { place: 'neighbour', identity: { email: carol.email, alias: null }, stored: false },
-        notes: [{ code: 'OWN_SLOT_UNUSED' }],
+        // That release drops a pin to what its order does not name.
+        notes: [...(release === '2026.3.28' ? [{ code: 'PIN_UNORDERED' }] : []), { code: 'OWN_SLOT_UNUSED' }],
       });
       t.match((await it.run(['session', 'set', CHAT, '--json'])).json, {
         to: { profileId: SLOT, place: 'slot' },
