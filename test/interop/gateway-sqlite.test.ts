@@ -1,13 +1,18 @@
 import { readFileSync } from 'node:fs';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { activeRuns, type ReloadDeps, reloadGateway } from '../../src/openclaw/gateway.js';
 import { parseGatewayConfig } from '../../src/openclaw/gateway-config.js';
 import { freePort, type ModelCall } from '../kit/backend.js';
-import { type GatewayHost, type GatewayHostOptions, gatewayHost } from '../kit/gateway-host.js';
+import {
+  endedByItself,
+  type GatewayHost,
+  type GatewayHostOptions,
+  gatewayHost,
+} from '../kit/gateway-host.js';
 import { startIssuer } from '../kit/issuer.js';
 import { until } from '../kit/process.js';
 import type { Tester } from '../kit/real.js';
-import { type Release, releasesToRun, traitsOf } from '../kit/releases.js';
+import { everyReleaseAsked, type Release, releasesToRun, traitsOf } from '../kit/releases.js';
 import { type JsonDocument, leaksOf, router, type Sandbox, sandbox } from '../kit/router.js';
 import { codexAuthJson, DAY, type Login, people } from '../kit/tokens.js';
 
@@ -25,6 +30,21 @@ const releases = (...wanted: Release[]) => wanted.filter((release) => releasesTo
 
 /** The people the model calls were made as. */
 const emails = (calls: readonly ModelCall[]) => [...new Set(calls.map((call) => call.email))];
+
+/**
+ * The scenario once more on a fresh host, where 2026.9.6 ended its turns by itself: the SDK that puts a login in beside the gateway is another
+ * OpenClaw, and one that meets the gateway's maintenance leaves it with every further turn refused.
+ */
+async function afresh(t: Test, scenario: () => Promise<void>): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await scenario();
+    } catch (error) {
+      if (attempt === 3 || !endedByItself(error)) throw error;
+      t.comment(`once more on a fresh host: ${String(error).slice(0, 80)}`);
+    }
+  }
+}
 
 /** A host with alice in its slot, and codex-router beside it. The expiries differ, so that an answer tells whose it is. */
 async function stage(t: Tester, release: Release, options: GatewayHostOptions = {}) {
@@ -150,21 +170,23 @@ for (const release of releases(
 }
 
 for (const release of releases('2026.7.35', '2026.9.6')) {
-  t.test(`${release}: the login of a second agent, proved where a gateway can be asked for it`, async (t) => {
-    const claw = await stage(t, release, { agents: ['work'] });
-    if (!claw) return;
-    const { box, host, bob, carol } = claw;
-    await host.put(bob, 'work');
-    await host.start();
-    t.strictSame(emails(await host.turn('work')), [people.bob.email]);
-    await host.put(carol, 'work');
-    const outcome = await reloadGateway(deps(box, host, carol, 'work'));
-    if (release === '2026.7.35') t.match(outcome, { effective: 'now', proved: false });
-    else t.strictSame(outcome, PROVED);
-    t.strictSame(emails(await host.turn('work')), [people.carol.email]);
-    t.strictSame(emails(await host.turn('main')), [people.alice.email]);
-    t.strictSame(await host.integrity(), []);
-  });
+  t.test(`${release}: the login of a second agent, proved where a gateway can be asked for it`, (t) =>
+    afresh(t, async () => {
+      const claw = await stage(t, release, { agents: ['work'] });
+      if (!claw) return;
+      const { box, host, bob, carol } = claw;
+      await host.put(bob, 'work');
+      await host.start();
+      t.strictSame(emails(await host.turn('work')), [people.bob.email]);
+      await host.put(carol, 'work');
+      const outcome = await reloadGateway(deps(box, host, carol, 'work'));
+      if (release === '2026.7.35') t.match(outcome, { effective: 'now', proved: false });
+      else t.strictSame(outcome, PROVED);
+      t.strictSame(emails(await host.turn('work')), [people.carol.email]);
+      t.strictSame(emails(await host.turn('main')), [people.alice.email]);
+      t.strictSame(await host.integrity(), []);
+    }),
+  );
 }
 
 for (const release of releases('2026.9.6')) {
@@ -215,7 +237,12 @@ function chances(seed: number): () => number {
   };
 }
 
-for (const release of releases('2026.6.1', '2026.7.35', '2026.9.6')) {
+/** One of each layout; where time is short only those of databases, which 6.1 keeps no logins in. */
+const RACED: readonly Release[] = everyReleaseAsked
+  ? ['2026.6.1', '2026.7.35', '2026.9.6']
+  : ['2026.7.35', '2026.9.6'];
+
+for (const release of releases(...RACED)) {
   t.test(`${release}: an hour of turns, refreshes and switches, compressed, loses no login`, async (t) => {
     const claw = await stage(t, release);
     if (!claw) return;
