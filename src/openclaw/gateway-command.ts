@@ -29,7 +29,12 @@ export async function reloadByCommand(place: CommandPlace, timeoutMs: number): P
   if (!saysOk(output)) throw new GatewayFailure('command-failed', 'did not confirm the reload');
 }
 
-function childEnv({ env, stateDir, configPath }: CommandPlace): NodeJS.ProcessEnv {
+/** For OpenClaw's own program on this state directory: the person's variables, without codex-router's. */
+export function childEnv({
+  env,
+  stateDir,
+  configPath,
+}: Pick<CommandPlace, 'env' | 'stateDir' | 'configPath'>): NodeJS.ProcessEnv {
   const own = Object.entries(env).filter(([name]) => !name.startsWith('CODEX_ROUTER_'));
   return {
     ...Object.fromEntries(own),

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { runBounded } from '../os/bounded-child.js';
+import { childEnv } from './gateway-command.js';
 import { findHostNode, findHostPackage, type HostNodeDeps } from './host-node.js';
 
 export interface MessageAddress {
@@ -37,15 +38,4 @@ export async function sendHostMessage(
     timeoutMs,
   });
   return why === null ? null : `openclaw message send ${why}`;
-}
-
-/** The person's own variables, without codex-router's. */
-function childEnv({ env, stateDir, configPath }: HostNodeDeps): NodeJS.ProcessEnv {
-  const own = Object.entries(env).filter(([name]) => !name.startsWith('CODEX_ROUTER_'));
-  return {
-    ...Object.fromEntries(own),
-    OPENCLAW_STATE_DIR: stateDir,
-    OPENCLAW_CONFIG_PATH: configPath,
-    NO_COLOR: '1',
-  };
 }

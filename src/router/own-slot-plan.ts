@@ -1,4 +1,3 @@
-import { identityOf } from '../claims.js';
 import { RouterError } from '../errors.js';
 import type { Holding } from '../holding.js';
 import { type Identity, identityKey, sameIdentity } from '../identity.js';
@@ -32,10 +31,9 @@ import {
 } from './own-slot-sessions.js';
 import { ownerNotes, refuseTakenOver, requireOwner } from './owner.js';
 import { parsePlace, storeOf } from './places.js';
-import { LOG_IN_AS_WANTED } from './remedies.js';
 import { entryOf, nameOf } from './resolve.js';
 import { settleAccounts, settledReading } from './settled.js';
-import type { PlanDeps } from './switch-plan.js';
+import { type PlanDeps, refuseOther } from './switch-plan.js';
 
 /** How an identity goes into an own slot, decided on one reading of the host; nothing written yet. */
 export interface OwnSlotPlan extends OwnSlotPins {
@@ -237,15 +235,4 @@ function refuseForeign({ address }: Slot, { occupant }: SlotReading): void {
   throw new RouterError('SLOT_FOREIGN', `${address.profileId} holds ${occupant.what}`, {
     hint: 'move it to another profile id in OpenClaw, then run the command again',
   });
-}
-
-/** The record's own tokens must say what its key says: the last guard before they reach the host. */
-function refuseOther(holding: Holding, wanted: Identity): void {
-  const said = identityOf(holding.grant.accessToken);
-  if (sameIdentity(said, wanted)) return;
-  throw new RouterError(
-    'IDENTITY_MISMATCH',
-    `the stored tokens belong to ${identityKey(said)}, not to ${identityKey(wanted)}`,
-    { hint: LOG_IN_AS_WANTED },
-  );
 }

@@ -273,8 +273,8 @@ function ownerOfDamaged(occupant: Occupant, damaged: Damaged): LostOwner | null 
   return entry === undefined ? null : { entry, isOnlyCopy: false };
 }
 
-/** The record's own tokens must say what its key says: the last guard before they reach the host. */
-function refuseOther(holding: Holding, wanted: Identity): void {
+/** The record's own tokens must say what its key says: the last guard before they reach the host. @throws IDENTITY_MISMATCH */
+export function refuseOther(holding: Holding, wanted: Identity): void {
   const said = identityOf(holding.grant.accessToken);
   if (sameIdentity(said, wanted)) return;
   throw new RouterError(
