@@ -104,15 +104,12 @@ function deps(box: Sandbox, host: GatewayHost, login: Login, agent = 'main'): Re
   };
 }
 
-for (const release of releases(
-  '2026.5.28',
-  '2026.6.1',
-  '2026.6.11',
-  '2026.7.35',
-  '2026.8.1',
-  '2026.9.1',
-  '2026.9.6',
-)) {
+/** Where time is short, one of each layout. */
+const SWITCHED: readonly Release[] = everyReleaseAsked
+  ? ['2026.5.28', '2026.6.1', '2026.6.11', '2026.7.35', '2026.8.1', '2026.9.1', '2026.9.6']
+  : ['2026.6.1', '2026.7.35', '2026.9.6'];
+
+for (const release of releases(...SWITCHED)) {
   t.test(`${release}: the turn after a proved use is on the new identity`, async (t) => {
     // The turns here go over HTTP, which codex-router cannot know (chat-connection.test.ts has them on a kept connection).
     const keepsConnections = traitsOf(release).layout === 'sqlite-shared';

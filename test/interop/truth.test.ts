@@ -1,7 +1,7 @@
 import { mkdirSync, utimesSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { until } from '../kit/process.js';
-import { type Release, releasesToRun } from '../kit/releases.js';
+import { everyReleaseAsked, type Release, releasesToRun } from '../kit/releases.js';
 import { type JsonDocument, leaksOf } from '../kit/router.js';
 import { type Login, people } from '../kit/tokens.js';
 import { change, type TruthHost, truthHost } from '../kit/truth-host.js';
@@ -15,8 +15,10 @@ const stranger = people['bob-team'];
 /** ms */
 const QUIET = 1500;
 
-/** One release of each layout that is kept in files or databases of its own kind. */
-const wanted: readonly Release[] = ['2026.5.7', '2026.7.35', '2026.9.6'];
+/** One release of each layout that is kept in files or databases of its own kind; where time is short, one of files and one of databases. */
+const wanted: readonly Release[] = everyReleaseAsked
+  ? ['2026.5.7', '2026.7.35', '2026.9.6']
+  : ['2026.5.7', '2026.9.6'];
 
 /** The first layer that `explain` names, and what is wrong there. */
 interface Fault {
