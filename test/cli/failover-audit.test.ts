@@ -7,6 +7,21 @@ import { readJson } from '../kit/state.js';
 import { auditFailover } from './failover-audit.js';
 import { imageOf, jsonBed } from './failover-bed.js';
 
+const SOURCES = [
+  ...[
+    'bin',
+    'docs',
+    'plugin',
+    'skill',
+    'src',
+    'build.mjs',
+    'package.json',
+    'package-lock.json',
+    'tsconfig.json',
+  ],
+  ...['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md'],
+];
+
 auditFailover(jsonBed);
 
 t.test('provenance', async (t) => {
@@ -53,18 +68,3 @@ t.test('provenance', async (t) => {
     t.equal(packed(here).integrity, packed(there).integrity);
   });
 });
-
-const SOURCES = [
-  ...[
-    'bin',
-    'docs',
-    'plugin',
-    'skill',
-    'src',
-    'build.mjs',
-    'package.json',
-    'package-lock.json',
-    'tsconfig.json',
-  ],
-  ...['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md'],
-];

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { until } from '../kit/process.js';
 import type { JsonDocument, RouterRun, Sandbox } from '../kit/router.js';
 import { startRouter } from '../kit/start.js';
-import { people } from '../kit/tokens.js';
+import { codexAuthJson, DAY, people } from '../kit/tokens.js';
 import { tracesOf } from '../kit/traces.js';
 import { type FailoverBed, MAIN, MARK, type MakeBed, ROOM, SLASH, TOPIC, textsOf } from './failover-bed.js';
 
@@ -128,6 +128,11 @@ export function auditFailover(make: MakeBed): void {
       t.equal(run.code, 0, run.stdout);
       t.strictSame(without(bed, bed.besides(ROOM)), before);
       t.strictSame([bed.onTheWire(TOPIC), bed.onTheWire(ROOM)], ['carol', 'bob']);
+      t.match(
+        run.json.sessions.find(({ key }: JsonDocument) => key === TOPIC),
+        { runsOn: 'left', why: /person's choice/ },
+      );
+      t.notMatch(JSON.stringify(run.json.slots), TOPIC, 'and nothing is planned for it');
     });
   });
 
@@ -360,7 +365,10 @@ export function auditFailover(make: MakeBed): void {
 
     await t.test('back-ups are sealed, and nobody copies a conversation', async (t) => {
       const bed = await make(t);
-      // A rotation of the host's own: what comes home is backed up where it differs.
+      const login = bed.issuer.mint(people.alice, { expiresAt: bed.limits.clock.now() + 30 * DAY });
+      t.equal((await bed.run(['import', '--from', '-'], { input: codexAuthJson(login) })).code, 0);
+      // The older login in the slot is overwritten, and so backed up.
+      t.equal((await bed.run(['use', 'first'])).code, 0);
       for (const who of ['bob', 'alice', 'team'] as const) {
         t.equal((await bed.failover(`once --session ${ROOM} --own-slot --apply`)).code, 0);
         bed.limits.clock.leap(24 * 60 * 60 * 1000);
@@ -370,8 +378,11 @@ export function auditFailover(make: MakeBed): void {
         for (const [name, text] of Object.entries(textsOf(folder)))
           t.strictSame(tracesOf(text, MARK), [], `${name} has what was said`);
       }
-      for (const [name, text] of Object.entries(textsOf(path.join(bed.box.routerHome, 'backups')))) {
-        for (const word of [...WHO, ...SESSIONS])
+      const backUps = Object.entries(textsOf(path.join(bed.box.routerHome, 'backups')));
+      t.ok(backUps.length > 0, 'something was backed up');
+      for (const [name, text] of backUps) {
+        // Whose it is stands in the header of every sealed record, and nothing else.
+        for (const word of [...EVERYBODY.map(({ email }) => email), ...SESSIONS, 'refresh', 'access'])
           t.strictSame(tracesOf(text, word), [], `${name} has ${word}`);
       }
       const copies = Object.keys(bed.image()).filter((name) => /\.bak|\.orig|~$|sessions\.json\./.test(name));
