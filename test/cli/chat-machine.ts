@@ -4,6 +4,7 @@ import { type RouterOptions, router, type Sandbox, sandbox } from '../kit/router
 import { makeState, type OpenClawState, type StateOptions } from '../kit/state.js';
 import { codexAuthJson, type Login } from '../kit/tokens.js';
 import { startUsageBackend, type UsageBackend } from '../kit/usage-backend.js';
+import { morningZone } from '../kit/zone.js';
 
 /** The chat of the tests: a direct one with the owner, who has two others. */
 export const HERE = 'agent:main:telegram:direct:1001';
@@ -34,7 +35,12 @@ export async function chatBox(
   box: Sandbox = sandbox(t),
 ): Promise<ChatBox> {
   const backend = await startUsageBackend(t);
-  const KEY = { CODEX_ROUTER_KEY: 'file', CODEX_ROUTER_TEST_ISSUER: backend.url, TZ: 'UTC', ...box.env };
+  const KEY = {
+    CODEX_ROUTER_KEY: 'file',
+    CODEX_ROUTER_TEST_ISSUER: backend.url,
+    TZ: morningZone(),
+    ...box.env,
+  };
   const state = makeState(box.stateDir, { release: '2026.5.7', slot: null, ...options });
   const run: ChatBox['run'] = (args, more = {}) =>
     router(box, args, { ...more, env: { ...KEY, ...more.env } });

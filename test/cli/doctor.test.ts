@@ -15,6 +15,7 @@ import {
   writeJson,
 } from '../kit/state.js';
 import { codexAuthJson, loginOf } from '../kit/tokens.js';
+import { morningZone } from '../kit/zone.js';
 
 const alice = loginOf('alice');
 const bob = loginOf('bob', { issuedAt: Date.now() - 60_000 });
@@ -46,7 +47,7 @@ interface Doctor {
 async function bench(t: Test, options: Partial<StateOptions> = {}): Promise<Bench> {
   const box = sandbox(t);
   const state = makeState(box.stateDir, { release: '2026.5.7', slot: null, ...options });
-  const env = { CODEX_ROUTER_KEY: 'file', TZ: 'UTC' };
+  const env = { CODEX_ROUTER_KEY: 'file', TZ: morningZone() };
   const run: Bench['run'] = (args, more = {}) => router(box, args, { ...more, env: { ...env, ...more.env } });
   for (const [alias, login] of Object.entries({ a: alice, b: bob })) {
     const { code, stderr } = await run(['import', '--from', '-', '--alias', alias], {

@@ -14,6 +14,7 @@ import {
   writeJson,
 } from '../kit/state.js';
 import { codexAuthJson, loginOf } from '../kit/tokens.js';
+import { morningZone } from '../kit/zone.js';
 
 const alice = loginOf('alice');
 // A gateway tells a login by when it expires only.
@@ -49,7 +50,7 @@ async function bench(
   box = sandbox(t),
 ): Promise<Bench> {
   const state = makeState(box.stateDir, { release: '2026.5.7', slot: null, ...options });
-  const env = { CODEX_ROUTER_KEY: 'file', TZ: 'UTC' };
+  const env = { CODEX_ROUTER_KEY: 'file', TZ: morningZone() };
   const self: Bench = {
     box,
     state,

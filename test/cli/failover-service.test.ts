@@ -11,6 +11,7 @@ import { leaksOf, PROJECT, router, type Sandbox, sandbox } from '../kit/router.j
 import { makeState, type OpenClawState, SLOT } from '../kit/state.js';
 import { codexAuthJson, type Login, loginOf, people } from '../kit/tokens.js';
 import { startUsageBackend, type UsageBackend, usageOf, windowOf } from '../kit/usage-backend.js';
+import { morningZone } from '../kit/zone.js';
 
 const ROOM = 'agent:main:telegram:direct:1001';
 const PROGRAM = path.join(PROJECT, 'dist', 'codex-router.js');
@@ -51,7 +52,7 @@ async function bench(t: Test): Promise<Bench> {
     updatedAt: 1,
   };
   const state = makeState(box.stateDir, { release: '2026.5.7', slot: null, sessions: { [ROOM]: session } });
-  const env = { CODEX_ROUTER_KEY: 'file', CODEX_ROUTER_TEST_ISSUER: backend.url, TZ: 'UTC' };
+  const env = { CODEX_ROUTER_KEY: 'file', CODEX_ROUTER_TEST_ISSUER: backend.url, TZ: morningZone() };
   t.teardown(() => {
     const leaks = leaksOf(box);
     if (leaks.length > 0) throw new Error(`tokens leaked: ${JSON.stringify(leaks)}`);

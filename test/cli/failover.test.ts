@@ -16,6 +16,7 @@ import {
 } from '../kit/state.js';
 import { codexAuthJson, DAY, loginOf, type Person, type PersonName, people } from '../kit/tokens.js';
 import { startUsageBackend, type UsageBackend, usageOf, windowOf } from '../kit/usage-backend.js';
+import { morningZone } from '../kit/zone.js';
 
 const MAIN = 'agent:main:main';
 const ROOM = 'agent:main:discord:channel:555';
@@ -49,7 +50,7 @@ async function bench(
     sessions: Object.fromEntries(quiet),
     order: [SLOT],
   });
-  const env = { CODEX_ROUTER_KEY: 'file', CODEX_ROUTER_TEST_ISSUER: backend.url, TZ: 'UTC' };
+  const env = { CODEX_ROUTER_KEY: 'file', CODEX_ROUTER_TEST_ISSUER: backend.url, TZ: morningZone() };
   Object.assign(box.env, env);
   const run: Bench['run'] = (args, options) => router(box, args, options);
   for (const name of ['alice', 'bob', 'carol'] as const) {

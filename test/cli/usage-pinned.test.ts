@@ -11,6 +11,7 @@ import {
   usageOf,
   windowOf,
 } from '../kit/usage-backend.js';
+import { morningZone } from '../kit/zone.js';
 
 interface Bench {
   readonly box: Sandbox;
@@ -28,7 +29,7 @@ async function bench(
   const box = sandbox(t);
   const backend = await startUsageBackend(t);
   const state = makeState(box.stateDir, { release: '2026.5.7', slot: inSlot, others });
-  const env = { CODEX_ROUTER_KEY: 'file', CODEX_ROUTER_TEST_ISSUER: backend.url, TZ: 'UTC' };
+  const env = { CODEX_ROUTER_KEY: 'file', CODEX_ROUTER_TEST_ISSUER: backend.url, TZ: morningZone() };
   t.teardown(() => {
     const leaks = leaksOf(box);
     if (leaks.length > 0) throw new Error(`tokens leaked: ${JSON.stringify(leaks)}`);

@@ -5,6 +5,7 @@ import { leaksOf, type RouterOptions, router, type Sandbox, sandbox, withoutEsca
 import { makeState, type OpenClawState, PIN, readJson, writeJson } from '../kit/state.js';
 import { codexAuthJson, DAY, type Login, loginOf, makeLogin, type Person, people } from '../kit/tokens.js';
 import { startUsageBackend, type UsageBackend, usageOf, windowOf } from '../kit/usage-backend.js';
+import { morningZone } from '../kit/zone.js';
 
 interface Bench {
   readonly box: Sandbox;
@@ -21,7 +22,7 @@ async function bench(t: Test, inSlot: Login | null = null): Promise<Bench> {
   const box = sandbox(t);
   const backend = await startUsageBackend(t);
   const state = makeState(box.stateDir, { release: '2026.5.7', slot: inSlot });
-  const env = { CODEX_ROUTER_KEY: 'file', CODEX_ROUTER_TEST_ISSUER: backend.url, TZ: 'UTC' };
+  const env = { CODEX_ROUTER_KEY: 'file', CODEX_ROUTER_TEST_ISSUER: backend.url, TZ: morningZone() };
   const self: Bench = {
     box,
     state,
