@@ -176,7 +176,12 @@ function lockName({ kind, path: file }: { readonly kind: string; readonly path: 
 
 const runs = (release: Release): boolean => releasesToRun().includes(release);
 
-for (const release of releasesToRun()) {
+/** Where time is short, one release of each layout and of each way to lock it. */
+const ROUTED = everyReleaseAsked
+  ? releasesToRun()
+  : releasesToRun().filter((release) => !['2026.5.28', '2026.8.1'].includes(release));
+
+for (const release of ROUTED) {
   t.test(
     `${release}: the login in the slot is what OpenClaw runs on, there and back, and nothing else changes`,
     async (t) => {
