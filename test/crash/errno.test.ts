@@ -46,13 +46,13 @@ for (const scenario of chosen({ useRotated, useSqlite, importFirst, importNewer,
   });
 }
 
-/** Every call with the errors that it can return; a socket has others. Of all these every fourth is injected, unless there is time for all. */
+/** Every call with the errors that it can return, one of them in turn unless there is time for all; a socket has others. */
 function faultsOf(calls: readonly WriteCall[]): readonly { readonly index: number; readonly error: Errno }[] {
   return calls.flatMap(({ what }, index) =>
     what.endsWith(' socket')
       ? []
       : (ERRORS.find(({ to }) => to.test(what))?.errors ?? [])
-          .filter((_, place) => LONGER > 1 || (index + place) % 4 === 0)
+          .filter((_, place, { length }) => LONGER > 1 || (index + place) % length === 0)
           .map((error) => ({ index, error })),
   );
 }
